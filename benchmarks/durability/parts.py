@@ -35,7 +35,7 @@ from orchestrator.runtime.engines.base import Engine
 from orchestrator.runtime.engines.openai import OpenAIEngine, OpenAIOptions
 from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.recorder import Recorder
-from orchestrator.runtime.journal.stores.base import LEASE_S, Head, NewRun, Store
+from orchestrator.runtime.journal.stores.base import LEASE_S, LETHAL, Head, NewRun, Store
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.journal.stores.sqlite import store as sqlite
 from orchestrator.runtime.runner import Runner
@@ -201,6 +201,9 @@ class _Person:
                 await notices.answer(store, head.run_id, question.path, answered(question.text))
 
     async def _settle(self, store: Store, head: Head) -> None:
+        if head.why == LETHAL:  # it was killed that often before anything came of it
+            await notices.resume(store, head.run_id)
+            return
         match = re.match(r"ORCH-R020: .*?`([^`]+)`", head.why or "")
         if match is None:
             raise RuntimeError(f"{head.run_id} is suspended: {head.why}")

@@ -189,6 +189,7 @@ class Owner:
                 raise other_workflow(head.workflow, run_id, program.name)
             recorder = self._recorder(program)
             recorder.claim = claim
+            recorder.is_behind_death = head.deaths > 0
             if head.version == UNFINISHED:
                 raise ValueError("it is not whole: whoever imported or forked it has died before it was")
             if head.version != program.fingerprint and head.status not in OVER_WELL:

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Final, NamedTuple
@@ -22,7 +23,18 @@ from typing import Final, NamedTuple
 from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
-from orchestrator.runtime.journal.events import Event, ItemDone, OpDone, RunDone, RunFailed, TurnDone
+from orchestrator.runtime.journal.events import (
+    CleanupStarted,
+    Event,
+    ItemDone,
+    OpDone,
+    OpStarted,
+    Reserved,
+    RunDone,
+    RunFailed,
+    RunResumed,
+    TurnDone,
+)
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
 from orchestrator.runtime.journal.lines.live import Live, Remembered
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
@@ -43,6 +55,8 @@ _SUSPENDS: Final = frozenset({"ORCH-R020", "ORCH-R104"})
 """Failures that wait for a person."""
 _LONGEST_WHY: Final = 2000
 """Characters of what stands with the head of a run; its log has all of it."""
+_BEGINNINGS: Final = (RunResumed, OpStarted, Reserved, CleanupStarted)
+"""They say that something begins, and nothing of what comes of it."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -81,6 +95,8 @@ class Recorder:
         self._putting: asyncio.Task[None] | None = None
         self.claim: Claim | None = None
         """The right to write."""
+        self.is_behind_death = False
+        """Whether an owner has died since something has come of the run."""
 
     async def first(self, event: Event) -> tuple[bytes, Collection[str]]:
         """What a run's log begins with, and the large values that it names, which are durable.
@@ -153,8 +169,11 @@ class Recorder:
             if not isinstance(event, (TurnDone, ItemDone, RunDone)):
                 raise
             data = b""  # it is found again from what is inside
+        change = None if isinstance(event, OpDone) else _change(event)
+        if self.is_behind_death and not isinstance(event, _BEGINNINGS):
+            self.is_behind_death, change = False, replace(change or Change(), has_progressed=True)
         self._tail_bytes += len(data) + self._beside()
-        self._write(run_id, data, None if isinstance(event, OpDone) else _change(event))
+        self._write(run_id, data, change)
         if self._tail_bytes > self._look_bytes:
             self._take_snapshot(run_id)
 

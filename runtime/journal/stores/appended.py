@@ -67,4 +67,5 @@ def _then(first: Change, second: Change) -> Change:
         first.why if second.why is None else second.why,
         first.wake_at if second.wake_at is None else second.wake_at,
         second.version or first.version,
+        first.has_progressed or second.has_progressed,
     )

@@ -31,6 +31,15 @@ OVER: Final = ("done", "failed", "cancelled")
 IDLE: Final[tuple[Status, ...]] = ("ready", "waiting", "suspended", "paused", "done", "failed", "cancelled")
 """A run with one of these is executed by nobody."""
 LEASE_S: Final = 15.0
+DEATHS: Final = 3
+"""A run is put aside when so many of its owners have died or fallen silent, and nothing has come of it in between."""
+ALONE: Final = DEATHS - 1
+"""Of runs with so many deaths an owner has one at a time, so that the next death says which one is to blame."""
+LETHAL: Final = (
+    f"ORCH-R107: {DEATHS} processes in a row have died or fallen silent while they executed it, and nothing has come of"
+    " it in between; `orch runs show` says what was under way: mend that, then `orch runs resume`"
+)
+"""Why it is put aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,8 @@ class Head:
     """What they hold."""
     notices: int
     """How many wait to be taken."""
+    deaths: int = 0
+    """So many of its owners have died or fallen silent, and nothing has come of it since the first of them did."""
 
 
 class Claim(NamedTuple):
@@ -92,6 +103,8 @@ class Change:
     why: str | None = None
     wake_at: float | None = None
     version: str | None = None
+    has_progressed: bool = False
+    """Something has come of the run since an owner of it has died."""
 
 
 class Notice(NamedTuple):
@@ -164,12 +177,15 @@ class Store(Protocol):
         limit: int = 1,
     ) -> Sequence[tuple[Claim, Head]]:
         """Claim runs that are ready, the oldest first. First of all, waiting runs whose time has come become ready, as
-        do those of another owner that is dead, or silent for longer than its lease, whoever may claim them.
+        do those of another owner that is dead, or silent for longer than its lease, whoever may claim them; one that
+        has lost ``DEATHS`` owners like this is suspended as ``LETHAL``. Of runs that have lost ``ALONE``, an owner
+        gets one at a time.
 
         ``holds`` has the versions of each workflow that may be claimed, None for any version; without it, any workflow.
         ``run_id`` claims this one, also where it is waiting, suspended, paused, failed or done, or claimed by ``owner``
         already, which gets another epoch; nothing is claimed where somebody else executes it, or has cancelled it. A
-        claim clears ``why`` and ``wake_at``. The heads are those before the claim, but for owner and epoch.
+        claim clears ``why`` and ``wake_at``, and the deaths of a run that was neither ready nor running, as somebody
+        wants it to go on. The heads are those before the claim, but for owner and epoch.
         """
 
     async def renew(self, owner: str, lease_s: float = LEASE_S) -> Collection[str]:
@@ -230,8 +246,8 @@ class Store(Protocol):
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
     ) -> bool:
         """Change the status of a run that nobody executes and that has a status ``of`` these now, and clear
-        ``wake_at``; False where it has another one, or there is no such run. Raises ``ValueError`` for ``running``,
-        which only a claim gives and takes.
+        ``wake_at`` and its deaths; False where it has another one, or there is no such run. Raises ``ValueError`` for
+        ``running``, which only a claim gives and takes.
         """
 
     async def wait(self, timeout_s: float) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from orchestrator.runtime.journal.stores.appended import Appended
 from orchestrator.runtime.journal.stores.base import (
+    ALONE,
+    DEATHS,
     IDLE,
     LEASE_S,
+    LETHAL,
     OVER,
     Change,
     Claim,
@@ -147,7 +151,8 @@ class MemoryStore:
             found = [named] if named is not None and _is_free(named.head, owner) else []
         else:
             ready = (run for run in self._runs.values() if run.head.status == "ready" and _is_held(run.head, holds))
-            found = sorted(ready, key=_place)[:limit]
+            has_one = any(run.head.owner == owner and run.head.deaths >= ALONE for run in self._runs.values())
+            found = list(islice(_one_alone(sorted(ready, key=_place), has_one), limit))
         if found:
             self._lease(owner, lease_s)
         return [self._claimed(run, owner) for run in found]
@@ -249,6 +254,7 @@ class MemoryStore:
         run = self._runs.get(run_id)
         if run is None or run.head.status not in of:
             return False
+        run.head = replace(run.head, deaths=0)
         self._set(run, status, why)
         return True
 
@@ -312,7 +318,8 @@ class MemoryStore:
     def _claimed(self, run: _Run, owner: str) -> tuple[Claim, Head]:
         before = run.full_head()
         epoch = self._next_epoch()
-        run.head = replace(run.head, status="running", why=None, wake_at=None, owner=owner, epoch=epoch)
+        deaths = before.deaths if before.status in ("ready", "running") else 0
+        run.head = replace(run.head, status="running", why=None, wake_at=None, owner=owner, epoch=epoch, deaths=deaths)
         self._over.pop(before.run_id, None)
         return Claim(before.run_id, epoch), replace(before, owner=owner, epoch=epoch)
 
@@ -321,9 +328,12 @@ class MemoryStore:
         silent = {owner for owner, until in self._leases.items() if until < clock and owner != but}
         for run in self._runs.values():
             head = run.head
-            is_due = head.status == "waiting" and head.wake_at is not None and head.wake_at <= now
-            if is_due or (head.status == "running" and head.owner in silent):
+            if head.status == "waiting" and head.wake_at is not None and head.wake_at <= now:
                 self._set(run, "ready", None)
+            elif head.status == "running" and head.owner in silent:
+                run.head = replace(head, deaths=head.deaths + 1)
+                is_lethal = run.head.deaths >= DEATHS
+                self._set(run, "suspended" if is_lethal else "ready", LETHAL if is_lethal else None)
         for owner in silent:
             del self._leases[owner]
 
@@ -337,9 +347,12 @@ class MemoryStore:
             wake_at=run.head.wake_at if change.wake_at is None else change.wake_at,
             version=change.version or run.head.version,
             updated_at=now,
+            deaths=0 if change.has_progressed or change.status not in (None, "running", "ready") else run.head.deaths,
         )
         if status != "running":
             self._set(run, status, run.head.why, run.head.wake_at)
+        elif change.has_progressed:
+            self._bell.ring()
 
     def _set(self, run: _Run, status: Status, why: str | None, wake_at: float | None = None) -> None:
         """Give a run that nobody executes, or executes any more, a status."""
@@ -365,6 +378,15 @@ def _place(run: _Run) -> tuple[float, str]:
 
 def _is_free(head: Head, owner: str) -> bool:
     return head.owner == owner or head.status not in ("running", "cancelled")
+
+
+def _one_alone(runs: Iterable[_Run], has_one: bool) -> Iterator[_Run]:
+    """The runs, of those with many deaths one at most, and none where its owner ``has_one``."""
+    for run in runs:
+        is_alone = run.head.deaths >= ALONE
+        if not (is_alone and has_one):
+            has_one |= is_alone
+            yield run
 
 
 def _is_held(head: Head, holds: Mapping[str, Collection[str] | None] | None) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.coordinator import owner
 from orchestrator.runtime.coordinator.notices import answer, questions
 from orchestrator.runtime.coordinator.owner import Owner
+from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.journal.events import RunStarted
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
@@ -221,3 +222,41 @@ async def test_a_run_whose_log_failed_is_ready_when_the_store_is_back_though_not
             while (await store.heads())[0].status == "running":
                 await asyncio.sleep(0.01)
         assert [each.run_id for each, _ in await store.claim("another", holds=None)] == ["r"]
+
+
+DEATHS: list[int] = []
+"""How many deaths a store knew of when each tool was called."""
+STORES: list[MemoryStore] = []
+
+
+async def deaths() -> int:
+    (head,) = await STORES[-1].heads()
+    DEATHS.append(head.deaths)
+    return head.deaths
+
+
+@tool(effects="once")
+async def begins(n: int) -> int:
+    return await deaths()
+
+
+@tool(effects="reads")
+async def goes_on(n: int) -> int:
+    return await deaths()
+
+
+@workflow
+def twice(n: int) -> int:
+    return goes_on(begins(n))
+
+
+async def test_a_run_has_come_further_when_something_has_come_of_it_and_not_when_it_begins() -> None:
+    store, compiled = MemoryStore(), compile_workflow(twice)
+    DEATHS.clear()
+    STORES[:] = [store]
+    await submit(store, compiled, {"n": 1}, run_id="r")
+    for name in "ab":
+        await store.claim(name, lease_s=0)
+    async with Runner(store=store) as runtime:
+        await runtime.resume(compiled, "r")
+    assert DEATHS == [2, 0]

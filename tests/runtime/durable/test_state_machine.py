@@ -21,7 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, NewRun, Store
+from orchestrator.runtime.journal.stores.base import ALONE, DEATHS, Change, Claim, FencedError, NewRun, Store
 from tests.postgresql import Server
 from tests.runtime.durable.dying import Memory
 from tests.runtime.journal.stores.postgresql.test_store import Schema
@@ -33,8 +33,9 @@ LONG_S, OVER_S = 1000.0, -1.0
 PROCESSES = st.integers(0, 2)
 NAMES = st.sampled_from("abc")
 WRITES = ("claim", "claim it", "heartbeat", "silence", "send", "pause", "remove", "hand over")
+STATUSES = (*WAKEABLE, "ready", "done", "failed")
 CHANGES = st.sampled_from(
-    [None, None, *(Change(each) for each in (*WAKEABLE, "ready", "done", "failed")), Change("waiting", wake_at=1.0)]
+    [None, None, Change(has_progressed=True), *map(Change, STATUSES), Change("waiting", wake_at=1.0)]
 )
 
 
@@ -48,9 +49,14 @@ class Run:
     rows: list[tuple[bool, bytes]]
     is_due: bool = False
     notices: list[tuple[bytes, bool]] = field(default_factory=list)
+    deaths: int = 0
 
     def become(self, status: str, is_due: bool = False) -> None:
         self.status, self.owner, self.is_due = status, None, is_due
+
+    def lose_its_owner(self) -> None:
+        self.deaths += 1
+        self.become("ready" if self.deaths < DEATHS else "suspended")
 
 
 class Machine(RuleBasedStateMachine):
@@ -111,10 +117,17 @@ class Machine(RuleBasedStateMachine):
     def _took(self, process: int, name: str | None, found: Any) -> None:
         owner = self._owners[process]
         for run in self._runs.values():
-            if run.is_due or run.owner in self._gone - {owner}:
+            if run.owner in self._gone - {owner}:
+                run.lose_its_owner()
+            elif run.is_due:
                 run.become("ready")
         self._gone &= {owner}
-        ready = sorted((run.made, each) for each, run in self._runs.items() if run.status == "ready")
+        has_one = any(run.owner == owner and run.deaths >= ALONE for run in self._runs.values())
+        ready = sorted(
+            (run.made, each)
+            for each, run in self._runs.items()
+            if run.status == "ready" and not (has_one and run.deaths >= ALONE)
+        )
         expected = [each for _, each in ready[:1]]
         if name is not None:
             named = self._runs.get(name)
@@ -124,6 +137,7 @@ class Machine(RuleBasedStateMachine):
         for claim, head in found:
             run = self._runs[claim.run_id]
             assert (head.status, head.epoch, head.rows) == (run.status, claim.epoch, len(run.rows))
+            run.deaths = run.deaths if run.status in ("ready", "running") else 0
             run.status, run.epoch, run.owner, run.is_due = "running", claim.epoch, owner, False
             self._claimed(process, claim.run_id, claim.epoch)
             self._gone.discard(owner)
@@ -268,6 +282,8 @@ class Machine(RuleBasedStateMachine):
         assert outcome is None
         run.rows += rows
         run.notices = [each for each in run.notices if each not in taken]
+        if change is not None and (change.has_progressed or change.status not in (None, "ready")):
+            run.deaths = 0
         if change is not None and change.status is not None:
             wakes = change.status in WAKEABLE and any(wakes for _, wakes in run.notices)
             run.become("ready" if wakes else change.status, change.wake_at is not None and not wakes)
@@ -309,6 +325,7 @@ class Machine(RuleBasedStateMachine):
         assert was_set == is_free
         if run is not None and is_free:
             run.become(status)
+            run.deaths = 0
 
     @rule(process=PROCESSES, name=NAMES)
     def remove(self, process: int, name: str) -> None:
@@ -345,7 +362,7 @@ class Machine(RuleBasedStateMachine):
         for name, run in self._runs.items():
             head = heads[name]
             assert (head.status, head.epoch, head.rows) == (run.status, run.epoch, len(run.rows))
-            assert (head.owner, head.notices) == (run.owner, len(run.notices))
+            assert (head.owner, head.notices, head.deaths) == (run.owner, len(run.notices), run.deaths)
             assert [(row.is_snapshot, row.data) async for row in store.history(name)] == run.rows
             loaded = await store.load(name)
             assert loaded is not None

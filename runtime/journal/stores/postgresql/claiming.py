@@ -14,7 +14,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any, Final
 
-from orchestrator.runtime.journal.stores.base import Claim, Head
+from orchestrator.runtime.journal.stores.base import ALONE, DEATHS, LETHAL, Claim, Head
 from orchestrator.runtime.journal.stores.postgresql.connections import Session
 from orchestrator.runtime.journal.stores.postgresql.flushing import NOW
 
@@ -26,7 +26,7 @@ RESTART_S: Final = 5.0
 HEAD: Final = """
     run.run_id, run.workflow, run.version, run.tenant, run.key, run.status, run.why, run.wake_at, run.owner, run.epoch,
     run.created_at, run.updated_at, run.rows, run.log_bytes,
-    (SELECT count(*) FROM orch_notice AS notice WHERE notice.run_id = run.run_id)"""
+    (SELECT count(*) FROM orch_notice AS notice WHERE notice.run_id = run.run_id) AS notices, run.deaths"""
 """The fields of a ``Head``, in order."""
 
 _LOCKED: Final = f"""owner.session IN (
@@ -49,7 +49,10 @@ _MAKE_READY: Final = f"""
                 SELECT * FROM unnest(%(dead)s::text[], %(until)s::float8[])))
         RETURNING owner.owner
     ), orphaned AS (
-        UPDATE orch_run AS run SET {_READY} WHERE run.owner = ANY(ARRAY(SELECT owner FROM gone)) RETURNING run.run_id
+        UPDATE orch_run AS run SET deaths = run.deaths + 1, wake_at = NULL, owner = NULL, updated_at = {NOW},
+            status = CASE WHEN run.deaths + 1 < {DEATHS} THEN 'ready' ELSE 'suspended' END,
+            why = CASE WHEN run.deaths + 1 >= {DEATHS} THEN %(lethal)s END
+        WHERE run.owner = ANY(ARRAY(SELECT owner FROM gone)) RETURNING run.run_id
     ), due AS MATERIALIZED (
         SELECT run.run_id FROM orch_run AS run WHERE run.status = 'waiting' AND run.wake_at <= {NOW}
         FOR UPDATE SKIP LOCKED
@@ -67,11 +70,12 @@ LEASE: Final = f"""
     ON CONFLICT (owner) DO UPDATE SET session = excluded.session, until = excluded.until"""
 _CLAIM: Final = f"""
     WITH found AS MATERIALIZED (
-        SELECT {HEAD.strip()} AS notices FROM orch_run AS run WHERE {{which}}
+        SELECT {HEAD} FROM orch_run AS run WHERE {{which}}
     ), leased AS ({LEASE.format(where="WHERE EXISTS (SELECT FROM found)")}
     ), claimed AS (
         UPDATE orch_run AS run
-        SET status = 'running', why = NULL, wake_at = NULL, owner = %(owner)s, epoch = {NEXT_EPOCH}
+        SET status = 'running', why = NULL, wake_at = NULL, owner = %(owner)s, epoch = {NEXT_EPOCH},
+            deaths = CASE WHEN run.status IN ('ready', 'running') THEN run.deaths ELSE 0 END
         WHERE run.run_id = ANY(ARRAY(SELECT run_id FROM found)) RETURNING run.run_id, run.epoch
     )
     SELECT found.*, claimed.epoch FROM found JOIN claimed ON claimed.run_id = found.run_id
@@ -80,11 +84,24 @@ _ONE: Final = (
     "run.run_id = %(run)s AND (run.status NOT IN ('running', 'cancelled') OR run.owner = %(owner)s) FOR UPDATE"
 )
 _IN_ORDER: Final = "ORDER BY run.created_at, run.run_id LIMIT {limit}"
-_READY_RUNS: Final = f"run.status = 'ready' {_IN_ORDER} FOR UPDATE SKIP LOCKED"
+_ONE_ALONE: Final = f"""(
+        SELECT alone.run_id{{created_at}} FROM orch_run AS alone
+        WHERE alone.deaths >= {ALONE} AND alone.status = 'ready' AND alone.owner IS NULL {{held}} AND NOT EXISTS (
+            SELECT FROM orch_run AS own
+            WHERE own.deaths >= {ALONE} AND own.status = 'running' AND own.owner = %(owner)s)
+        ORDER BY alone.created_at, alone.run_id LIMIT 1
+        )"""
+"""The oldest ready run of those with many deaths; none where the owner has such a one."""
+_IS_HELD: Final = """AND (alone.workflow = ANY(%(whole)s::text[]) OR (alone.workflow, alone.version) IN (
+            SELECT * FROM unnest(%(workflow)s::text[], %(version)s::text[])))"""
+_READY_RUNS: Final = f"""
+    run.status = 'ready' AND (run.deaths < {ALONE} OR run.run_id = {_ONE_ALONE.format(created_at="", held="")})
+    {_IN_ORDER} FOR UPDATE SKIP LOCKED"""
 _OLDEST: Final = f"""
         SELECT oldest.* FROM unnest({{held}}) AS held(workflow{{version}}) CROSS JOIN LATERAL (
             SELECT run.run_id, run.created_at FROM orch_run AS run
-            WHERE run.status = 'ready' AND run.workflow = held.workflow {{of}} {_IN_ORDER.format(limit="{more}")}
+            WHERE run.status = 'ready' AND run.workflow = held.workflow {{of}} AND run.deaths < {ALONE}
+            {_IN_ORDER.format(limit="{more}")}
         ) AS oldest"""
 _HELD_RUNS: Final = f"""
     run.run_id = ANY(ARRAY(
@@ -97,6 +114,13 @@ _HELD_RUNS: Final = f"""
         version=", version",
         of="AND run.version = held.version",
         more="{more}",
+    )
+}
+        UNION ALL
+        {
+    _ONE_ALONE.format(
+        created_at=", alone.created_at",
+        held=_IS_HELD,
     )
 }
         ) AS run {_IN_ORDER.format(limit="{more}")}
@@ -160,6 +184,7 @@ class Claims:
                 "dead": [name for name, _ in dead],
                 "until": [until for _, until in dead],
                 "channel": self._channel,
+                "lethal": LETHAL,
             }
             await self._writes.run(_MAKE_READY, values)
 

@@ -57,8 +57,8 @@ _IS_WOKEN: Final = f"(head.status IN {WAKEABLE} AND (seen.is_told OR run.told > 
 _CHANGE: Final = f"""
     WITH head AS MATERIALIZED (
         SELECT * FROM unnest({_COLUMNS}, %(status)s::text[], %(why)s::text[], %(wake_at)s::float8[],
-                             %(version)s::text[])
-            AS head({_NAMES}, status, why, wake_at, version)
+                             %(version)s::text[], %(has_progressed)s::bool[])
+            AS head({_NAMES}, status, why, wake_at, version, has_progressed)
     ),
     taken AS MATERIALIZED (
         SELECT * FROM unnest(%(taken_run)s::text[], %(taken)s::int8[]) AS taken(run_id, number)
@@ -77,17 +77,20 @@ _CHANGE: Final = f"""
             owner = CASE WHEN coalesce(head.status, 'running') = 'running' THEN run.owner END,
             why = CASE WHEN {_IS_WOKEN} THEN NULL ELSE coalesce(head.why, run.why) END,
             wake_at = CASE WHEN {_IS_WOKEN} THEN NULL ELSE coalesce(head.wake_at, run.wake_at) END,
-            version = coalesce(head.version, run.version)
+            version = coalesce(head.version, run.version),
+            deaths = CASE WHEN head.has_progressed OR head.status NOT IN ('running', 'ready') THEN 0
+                          ELSE run.deaths END
         FROM head JOIN seen ON seen.run_id = head.run_id
         WHERE {_FENCE}
-        RETURNING run.run_id, run.rows, run.epoch, head.is_snapshot, head.data, run.status
+        RETURNING run.run_id, run.rows, run.epoch, head.is_snapshot, head.data,
+            run.status = 'ready' OR head.has_progressed AS is_told
     ), {_LOG},
     forgotten AS (
         DELETE FROM orch_notice AS notice USING taken JOIN moved ON moved.run_id = taken.run_id
         WHERE notice.run_id = ANY(%(taken_run)s::text[])
             AND notice.run_id = taken.run_id AND notice.number = taken.number
     )
-    SELECT run_id, CASE WHEN status = 'ready' THEN pg_notify(%(channel)s, '')::text END FROM moved"""
+    SELECT run_id, CASE WHEN is_told THEN pg_notify(%(channel)s, '')::text END FROM moved"""
 
 _UNMOVED: Final = """
     SELECT run.run_id
@@ -305,6 +308,7 @@ class Flusher:
             "why": [None if change.why is None else storable(change.why) for change in changes],
             "wake_at": [change.wake_at for change in changes],
             "version": [change.version for change in changes],
+            "has_progressed": [change.has_progressed for change in changes],
             "taken_run": [run_id for run_id, _ in taken],
             "taken": _array(number for _, number in taken),
             "channel": self._channel,

@@ -17,7 +17,7 @@ from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.stores.postgresql.address import Address
 from orchestrator.runtime.journal.stores.postgresql.connections import Session, settled
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """What this code knows, the newest last; each is a file in ``migrations/versions``."""
 VERSION_TABLE: Final = "orch_version"
 _LOCK: Final = 0x6F726368  # "orch": any number, but for all the same one

@@ -13,12 +13,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from orchestrator.runtime.journal.stores.base import Claim, Head
+from orchestrator.runtime.journal.stores.base import ALONE, DEATHS, LETHAL, Claim, Head
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
 from orchestrator.runtime.journal.stores.sqlite.reading import head
 from orchestrator.runtime.journal.stores.sqlite.runs import next_epoch
 
-_READY: Final = "SELECT workflow, version FROM runs INDEXED BY runs_ready WHERE status = 'ready'"
+_READY: Final = f"FROM runs INDEXED BY runs_ready WHERE status = 'ready' AND deaths < {ALONE}"
+_VERSION: Final = f"SELECT workflow, version {_READY}"
+_MANY_DEATHS: Final = f"FROM runs INDEXED BY runs_alone WHERE deaths >= {ALONE}"
 
 
 def lease(db: sqlite3.Connection, process: Process, owner: str, lease_s: float) -> int:
@@ -60,23 +62,29 @@ def make_ready(db: sqlite3.Connection, process: Process, but: str) -> None:
         " WHERE status = 'waiting' AND wake_at <= ?1",
         (now,),
     )
-    give_back(db, lost_owners(db, process, but))
-
-
-def give_back(db: sqlite3.Connection, owners: Collection[int]) -> None:
-    """Let go of everything that these owners have claimed."""
-    for owner in owners:
+    for owner in lost_owners(db, process, but):
+        db.execute("UPDATE runs SET deaths = deaths + 1 WHERE owner = ?", (owner,))
         db.execute(
-            "UPDATE runs SET status = 'ready', owner = NULL, why = NULL, wake_at = NULL, updated_at = ?"
-            " WHERE owner = ?",
-            (time.time(), owner),
+            "UPDATE runs SET status = 'suspended', owner = NULL, why = ?, wake_at = NULL, updated_at = ?"
+            f" WHERE owner = ? AND deaths >= {DEATHS}",
+            (LETHAL, now, owner),
         )
-        db.execute("DELETE FROM owners WHERE id = ?", (owner,))
+        give_back(db, owner)
+
+
+def give_back(db: sqlite3.Connection, owner: int) -> None:
+    """Let go of everything that an owner has claimed."""
+    db.execute(
+        "UPDATE runs SET status = 'ready', owner = NULL, why = NULL, wake_at = NULL, updated_at = ? WHERE owner = ?",
+        (time.time(), owner),
+    )
+    db.execute("DELETE FROM owners WHERE id = ?", (owner,))
 
 
 def give_all_back(db: sqlite3.Connection, process: Process) -> None:
     """Let go of everything that was claimed through this store."""
-    give_back(db, [number for (number,) in db.execute("SELECT id FROM owners WHERE process = ?", (process.name,))])
+    for (owner,) in db.execute("SELECT id FROM owners WHERE process = ?", (process.name,)).fetchall():
+        give_back(db, owner)
 
 
 def claim(
@@ -92,7 +100,7 @@ def claim(
     """Claim runs that are ready, or the one that is named."""
     make_ready(db, process, owner)
     if run_id is None:
-        found = list(islice(_ready(db, holds, limit), limit))
+        found = list(islice(_ready(db, process, owner, holds, limit), limit))
     else:
         found = [] if _is_executed_by_another(db, process, owner, run_id) else [run_id]
     heads = [before for each in found if (before := head(db, each)) is not None and before.status != "cancelled"]
@@ -102,7 +110,8 @@ def claim(
         epoch = next_epoch(db)
         db.execute(
             "UPDATE runs SET status = 'running', owner = ?, epoch = ?, why = NULL, wake_at = NULL,"
-            " updated_at = ? WHERE run_id = ?",
+            " deaths = CASE WHEN status IN ('ready', 'running') THEN deaths ELSE 0 END, updated_at = ?"
+            " WHERE run_id = ?",
             (number, epoch, time.time(), before.run_id),
         )
         claimed.append((Claim(before.run_id, epoch), replace(before, owner=owner, epoch=epoch)))
@@ -116,35 +125,62 @@ def _is_executed_by_another(db: sqlite3.Connection, process: Process, owner: str
     return by is not None and by != (process.name, owner)
 
 
-def _ready(db: sqlite3.Connection, holds: Mapping[str, Collection[str] | None] | None, limit: int) -> Iterator[str]:
-    """The ids of ready runs that may be claimed, the oldest first.
+def _ready(
+    db: sqlite3.Connection,
+    process: Process,
+    owner: str,
+    holds: Mapping[str, Collection[str] | None] | None,
+    limit: int,
+) -> Iterator[str]:
+    """The ids of ready runs that an owner may claim, the oldest first.
 
     Versions are looked up one after the other, so that the runs of those that nobody here has cost nothing.
     """
     by_age = heapq.merge(
         *(
             db.execute(
-                "SELECT created_at, run_id FROM runs INDEXED BY runs_ready WHERE status = 'ready' AND workflow = ?"
-                " AND version = ? ORDER BY created_at, run_id LIMIT ?",
+                f"SELECT created_at, run_id {_READY} AND workflow = ? AND version = ?"
+                " ORDER BY created_at, run_id LIMIT ?",
                 (workflow, version, limit),
             )
             for workflow, version in _ready_versions(db)
             if _is_held(workflow, version, holds)
-        )
+        ),
+        _one_alone(db, process, owner, holds),
     )
     return (run_id for _, run_id in by_age)
 
 
+def _one_alone(
+    db: sqlite3.Connection, process: Process, owner: str, holds: Mapping[str, Collection[str] | None] | None
+) -> list[tuple[float, str]]:
+    """The oldest ready run of those with many deaths; none where the owner has such a one."""
+    has_one = (
+        f"SELECT 1 {_MANY_DEATHS} AND status = 'running'"
+        " AND owner = (SELECT id FROM owners WHERE process = ? AND name = ?)"
+    )
+    if db.execute(has_one, (process.name, owner)).fetchone() is not None:
+        return []
+    ready = db.execute(
+        f"SELECT created_at, run_id, workflow, version {_MANY_DEATHS} AND status = 'ready' AND owner IS NULL"
+        " ORDER BY created_at, run_id"
+    )
+    held = (
+        (created_at, run_id) for created_at, run_id, workflow, version in ready if _is_held(workflow, version, holds)
+    )
+    return list(islice(held, 1))
+
+
 def _ready_versions(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """The workflows and versions that ready runs have: a step or two in the index for each, however many they are."""
-    found = db.execute(f"{_READY} AND workflow >= '' ORDER BY workflow, version LIMIT 1").fetchone()
+    found = db.execute(f"{_VERSION} AND workflow >= '' ORDER BY workflow, version LIMIT 1").fetchone()
     while found is not None:
         workflow, version = found
         yield workflow, version
-        behind = f"{_READY} AND workflow = ? AND version > ? ORDER BY version LIMIT 1"
+        behind = f"{_VERSION} AND workflow = ? AND version > ? ORDER BY version LIMIT 1"
         found = db.execute(behind, (workflow, version)).fetchone()
         if found is None:
-            behind = f"{_READY} AND workflow > ? ORDER BY workflow, version LIMIT 1"
+            behind = f"{_VERSION} AND workflow > ? ORDER BY workflow, version LIMIT 1"
             found = db.execute(behind, (workflow,)).fetchone()
 
 

@@ -28,7 +28,7 @@ STATUSES: Final[tuple[Status, ...]] = (
 _HEAD: Final = (
     "SELECT run_id, workflow, version, tenant, key, status, why, wake_at,"
     " (SELECT name FROM owners WHERE owners.id = runs.owner), epoch, created_at, updated_at, rows, log_bytes,"
-    " (SELECT count(*) FROM notices WHERE run = runs.id) FROM runs"
+    " (SELECT count(*) FROM notices WHERE run = runs.id), deaths FROM runs"
 )
 _ROW: Final = "SELECT run, number, is_snapshot, at, data, check_sum FROM log"
 

@@ -156,10 +156,11 @@ def _append(db: sqlite3.Connection, work: Append) -> bool:
 
 def _change(db: sqlite3.Connection, work: Append, change: Change, now: float) -> bool:
     claimed = (work.run_id, work.appended.epoch)
+    is_new_start = change.has_progressed or change.status not in (None, "running", "ready")
     changed = db.execute(
         "UPDATE runs SET why = coalesce(?, why), wake_at = coalesce(?, wake_at), version = coalesce(?, version),"
-        f" updated_at = ?, write = ? WHERE {_CLAIMED}",
-        (change.why, change.wake_at, change.version, now, work.number, *claimed),
+        f" deaths = CASE WHEN ? THEN 0 ELSE deaths END, updated_at = ?, write = ? WHERE {_CLAIMED}",
+        (change.why, change.wake_at, change.version, is_new_start, now, work.number, *claimed),
     )
     if change.status not in (None, "running"):
         db.execute(
@@ -190,7 +191,7 @@ def set_status(
 ) -> bool:
     """Change the status of a run that has one ``of`` these; False where there is none."""
     changed = db.execute(
-        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, updated_at = ?"
+        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, deaths = 0, updated_at = ?"
         f" WHERE run_id = ? AND status IN ({', '.join('?' * len(of))})",
         (status, why, time.time(), run_id, *of),
     )

@@ -99,7 +99,14 @@ CREATE INDEX runs_by_tenant ON runs(tenant, status, created_at, run_id);
 CREATE INDEX runs_by_tenant_and_workflow ON runs(tenant, workflow, status, created_at, run_id);
 """
 
-STEPS: Final = (_FIRST, _ONE_SEQUENCE_OF_EPOCHS, _EVERY_TENANT)
+_DEATHS: Final = """
+ALTER TABLE runs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+DROP INDEX runs_ready;
+CREATE INDEX runs_ready ON runs(workflow, version, created_at, run_id) WHERE status = 'ready' AND deaths < 2;
+CREATE INDEX runs_alone ON runs(status, owner, created_at, run_id) WHERE deaths >= 2;
+"""
+
+STEPS: Final = (_FIRST, _ONE_SEQUENCE_OF_EPOCHS, _EVERY_TENANT, _DEATHS)
 """Statements that make each version of the schema out of the one before; 0 is an empty file."""
 
 

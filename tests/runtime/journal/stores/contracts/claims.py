@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import cycle
 
 import pytest
 
-from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Store
-from tests.runtime.journal.stores.keeping import Place, claimed, created, durable, ended, head_of, log
+from orchestrator.runtime.journal.stores.base import ALONE, DEATHS, LETHAL, Change, Claim, FencedError, Store
+from tests.runtime.journal.stores.keeping import Place, claimed, created, drained, durable, ended, head_of, log
 
 
 class Claims:
@@ -218,3 +219,80 @@ class Claims:
 
         by = await asyncio.gather(worker(store, "a"), worker(other, "b"), worker(store, "c"), worker(other, "d"))
         assert sorted(name for names in by for name in names) == sorted(f"r{number}" for number in range(60))
+
+    async def test_a_run_that_takes_one_owner_after_the_other_is_put_aside(self, store: Store, other: Store) -> None:
+        await created(store, owner="0", lease_s=0)
+        for deaths, process in zip(range(1, DEATHS), cycle((other, store))):
+            ((_, head),) = await process.claim(str(deaths), lease_s=0)
+            assert head.deaths == deaths
+        for process in (store, other):
+            assert await claimed(process, "last") == []
+        head = await head_of(other)
+        assert (head.status, head.owner, head.why, head.deaths) == ("suspended", None, LETHAL, DEATHS)
+        assert await store.set_status("r", "ready")
+        assert await claimed(other, "again", lease_s=0) == ["r"]
+        ((_, head),) = await store.claim("and again")
+        assert head.deaths == 1, "somebody has said that it may go on"
+
+    async def test_a_run_that_was_put_aside_goes_on_for_who_asks_for_it(self, store: Store, other: Store) -> None:
+        await dying(store, other, ["r"], DEATHS)
+        ((_, head),) = await store.claim("me", run_id="r")
+        assert (head.status, head.deaths) == ("suspended", DEATHS)
+        head = await head_of(other)
+        assert (head.status, head.why, head.deaths) == ("running", None, 0)
+
+    async def test_a_run_that_comes_further_between_two_deaths_is_not_put_aside(
+        self, store: Store, other: Store
+    ) -> None:
+        await created(store, owner="0", lease_s=0)
+        for number, process in zip(range(1, 2 * DEATHS), cycle((other, store))):
+            ((claim, head),) = await process.claim(str(number), lease_s=0)
+            assert head.deaths == 1
+            process.append(claim, b"a")
+            process.append(claim, b"b", change=Change(has_progressed=True))
+            await durable(process, "r")
+            assert (await head_of(store)).deaths == 0
+
+    async def test_a_run_that_was_given_back_has_lost_no_owner(self, store: Store, other: Store) -> None:
+        claim = await created(store, owner="0")
+        for number in range(2 * DEATHS):
+            await ended(store, claim, "ready")
+            ((claim, head),) = await store.claim(str(number))
+            assert head.deaths == 0
+
+    async def test_of_runs_whose_owners_died_again_and_again_one_at_a_time_is_claimed(
+        self, store: Store, other: Store
+    ) -> None:
+        """So the next death says which of them it was, and none is put aside for another."""
+        await dying(store, other, ["a", "b", "c"], ALONE)
+        await created(store, "fresh", owner=None)
+        assert await claimed(store, "me") == ["a", "fresh"]
+        assert await claimed(store, "me", holds={"w": None}) == []
+        assert await claimed(other, "you", holds={"w": ["v1"], "x": None}) == ["b"]
+        assert await claimed(other, "third", holds={"x": None}) == []
+        store.append(Claim("a", (await head_of(store, "a")).epoch), b"a", change=Change(has_progressed=True))
+        await durable(store, "a")
+        assert await claimed(store, "me", holds={"w": None}) == ["c"]
+
+    async def test_who_waits_is_told_when_it_may_claim_the_next_one(self, store: Store, other: Store) -> None:
+        await dying(store, other, ["a", "b"], ALONE)
+        ((claim, _),) = await store.claim("me", limit=100)
+        await drained(store)
+        waiting = asyncio.ensure_future(store.wait(60))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        store.append(claim, b"a", change=Change(has_progressed=True))
+        await durable(store, claim.run_id)
+        await asyncio.wait_for(waiting, 20)
+
+
+async def dying(store: Store, other: Store, names: list[str], deaths: int) -> None:
+    """Runs that have lost so many owners; nobody has them any more."""
+    for name in names:
+        await created(store, name, owner="0", lease_s=0)
+    for number, process in zip(range(1, deaths), cycle((other, store))):
+        await process.claim(str(number), lease_s=0, limit=100)
+        for name in names[1:] if number >= ALONE else ():
+            await process.claim(str(number), lease_s=0, run_id=name)
+    for process in (store, other):
+        await process.claim("nobody", holds={})

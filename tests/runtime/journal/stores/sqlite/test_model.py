@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, NewRun
+from orchestrator.runtime.journal.stores.base import ALONE, DEATHS, Change, Claim, FencedError, NewRun
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ class Batch:
 
     rows: list[tuple[bool, bytes]] = field(default_factory=list)
     status: str | None = None
+    has_progressed: bool = False
     taken: list[int] = field(default_factory=list)
 
     def add(self, data: bytes) -> None:
@@ -61,6 +62,16 @@ class Run:
     """A process, and how often it had died."""
     rows: list[tuple[bool, bytes]]
     notices: list[tuple[bytes, bool]] = field(default_factory=list)
+    deaths: int = 0
+    """So many of its owners have died since something has come of it."""
+
+    def lose_its_owner(self) -> None:
+        self.deaths += 1
+        self.status, self.owner = "ready" if self.deaths < DEATHS else "suspended", None
+
+    def is_claimed_by(self, owner: tuple[int, int]) -> None:
+        self.deaths = self.deaths if self.status in ("ready", "running") else 0
+        self.status, self.owner = "running", owner
 
 
 class Machine(RuleBasedStateMachine):
@@ -118,9 +129,12 @@ class Machine(RuleBasedStateMachine):
         name=NAMES,
         are_snapshots=st.lists(st.booleans(), max_size=4),
         status=st.one_of(st.none(), st.sampled_from([*WAKEABLE, "ready", "done"])),
+        has_progressed=st.booleans(),
         then=st.sampled_from(["commits", "fails", "fails and commits", "goes on"]),
     )
-    def append(self, process: int, name: str, are_snapshots: list[bool], status: Any, then: str) -> None:
+    def append(
+        self, process: int, name: str, are_snapshots: list[bool], status: Any, has_progressed: bool, then: str
+    ) -> None:
         if name not in self._claims[process]:
             self.claim(process, name)
         if name not in self._claims[process]:
@@ -134,9 +148,10 @@ class Machine(RuleBasedStateMachine):
             else:
                 self._stores[process].append(claim, line)
                 batch.add(line)
-        if status is not None:
-            self._stores[process].append(claim, b"", change=Change(status=status))
-            self._of(process, name).status = status
+        if status is not None or has_progressed:
+            self._stores[process].append(claim, b"", change=Change(status=status, has_progressed=has_progressed))
+            batch = self._of(process, name)
+            batch.status, batch.has_progressed = status or batch.status, batch.has_progressed or has_progressed
         if then.startswith("fails"):
             self.barrier(process, name, True)
         if then.endswith("commits"):
@@ -186,6 +201,8 @@ class Machine(RuleBasedStateMachine):
     def _committed(self, run: Run, batch: Batch) -> None:
         run.rows += batch.rows
         run.notices = [notice for notice in run.notices if int(notice[0]) not in batch.taken]
+        if batch.status not in (None, "ready") or batch.has_progressed:
+            run.deaths = 0
         if batch.status is not None:
             wakes = batch.status in WAKEABLE and any(wakes for _, wakes in run.notices)
             run.status, run.owner = "ready" if wakes else batch.status, None
@@ -209,9 +226,14 @@ class Machine(RuleBasedStateMachine):
         own = (process, self._deaths[process])
         for run in self._runs.values():
             if run.owner is not None and run.owner[1] < self._deaths[run.owner[0]]:
-                run.status, run.owner = "ready", None
+                run.lose_its_owner()
         if name is None:
-            ready = sorted((run.made, each) for each, run in self._runs.items() if run.status == "ready")
+            has_one = any(run.owner == own and run.deaths >= ALONE for run in self._runs.values())
+            ready = sorted(
+                (run.made, each)
+                for each, run in self._runs.items()
+                if run.status == "ready" and not (has_one and run.deaths >= ALONE)
+            )
             expected = [each for _, each in ready[:1]]
         else:
             named = self._runs.get(name)
@@ -222,7 +244,9 @@ class Machine(RuleBasedStateMachine):
         for claim, head in found:
             run = self._runs[claim.run_id]
             assert (head.status, head.epoch) == (run.status, claim.epoch)
-            run.status, run.epoch, run.owner = "running", claim.epoch, own
+            assert head.deaths == run.deaths
+            run.epoch = claim.epoch
+            run.is_claimed_by(own)
             self._claimed(process, claim.run_id, claim.epoch)
 
     def _claimed(self, process: int, name: str, epoch: int) -> None:
@@ -249,7 +273,7 @@ class Machine(RuleBasedStateMachine):
         is_free = run is not None and run.status != "running"
         assert self._run(self._stores[process].set_status(name, status)) == is_free
         if run is not None and is_free:
-            run.status = status
+            run.status, run.deaths = status, 0
 
     @rule(process=PROCESSES, name=NAMES)
     def remove(self, process: int, name: str) -> None:
@@ -286,6 +310,7 @@ class Machine(RuleBasedStateMachine):
                 assert rows == run.rows
                 head = heads[name]
                 assert (head.status, head.epoch, head.rows) == (run.status, run.epoch, len(run.rows))
+                assert head.deaths == run.deaths
                 assert (head.notices, head.log_bytes) == (len(run.notices), sum(len(data) for _, data in rows))
                 assert (head.owner is None) == (run.owner is None)
                 loaded = await store.load(name)
