@@ -251,6 +251,17 @@ def nothing_to_settle(op: str, run_id: str, unsettled: list[str]) -> RunError:
     return RunError("ORCH-R026", f"`{op}` of run {run_id} cannot be settled", why=known, fix="name one of those")
 
 
+def not_a_result(op: str, why: str) -> RunError:
+    """ORCH-R026."""
+    return RunError("ORCH-R026", f"that is no result of `{op}`", why=why, fix="give what the tool returns")
+
+
+def said_already(code: str, op: str, run_id: str, by: str, at: float) -> RunError:
+    """What somebody says of an op of a run comes second."""
+    what = f"`{op}` of run {run_id} was {'answered' if code == 'ORCH-R032' else 'settled'} by {by}, {moment(at)}"
+    return RunError(code, what, why="what was said first counts", fix="fork the run before it to have it otherwise")
+
+
 def unknown_run(run_id: str) -> RunError:
     """ORCH-R023."""
     return RunError(

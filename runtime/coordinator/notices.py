@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import time
 from typing import Any, Final, NamedTuple
 
-from orchestrator.errors import JournalError, RunError
-from orchestrator.runtime.failures import cancelled, run_over, unknown_run
+from orchestrator.errors import JournalError, RunError, described
+from orchestrator.runtime.failures import (
+    cancelled,
+    not_a_result,
+    nothing_to_settle,
+    run_over,
+    said_already,
+    unknown_run,
+)
 from orchestrator.runtime.journal.events import Verdict
-from orchestrator.runtime.journal.reading.questions import Question, open_questions
+from orchestrator.runtime.journal.reading import described as descriptions
+from orchestrator.runtime.journal.reading.questions import Question, answered_questions, open_questions
+from orchestrator.runtime.journal.reading.unsettled import Unsettled, unsettled_ops
 from orchestrator.runtime.journal.stores.base import OVER, Head, Store
 
 SOMEBODY: Final = "a person"
@@ -93,12 +103,21 @@ async def answer(store: Store, run_id: str, op: str, value: object, *, by: str =
     unambiguous; ``value`` is what JSON can say.
 
     Durable when it returns the question. Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is
-    over, ORCH-R032 where there is no such question, or several, and ORCH-R031 for an answer that does not fit.
+    over, ORCH-R032 where there is no such question, or several, or it has another answer, and ORCH-R031 for an answer
+    that does not fit.
     """
-    question = the_question(run_id, await questions(store, run_id), op)
-    if (why := question.wrong(value)) is not None:
+    asked = await questions(store, run_id)
+    try:
+        question = the_question(run_id, asked, op)
+    except RunError as error:
+        await _refuse_where_answered(store, run_id, op, error)
+        raise
+    if (why := question.wrong(value) or _no_json(value)) is not None:
         raise RunError("ORCH-R031", f"the answer to `{question.op}` is {value!r}", why=why)
-    await _send(store, run_id, Answer(question.path, value, by, time()))
+    said = Answer(question.path, value, by, time())
+    if not await _is_said(store, run_id, question.op, said):
+        await _send(store, run_id, said)
+        await _is_said(store, run_id, question.op, said)  # somebody may have been faster
     return question
 
 
@@ -113,13 +132,46 @@ async def settle(
     by: str = SOMEBODY,
 ) -> None:
     """Say what has become of a ``once`` tool of which nobody knew: it has happened with ``result``, has ``failed`` and
-    why, or ``did_not_happen``. Whoever executes the run next takes it, and says in its log if it does not fit.
+    why, or ``did_not_happen``. ``op`` is its path, as the error gives it, or its id where that is unambiguous. Whoever
+    executes the run next takes it, and says in its log if it does not fit after all.
 
-    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over, unless it failed.
+    Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over, unless it failed, and ORCH-R026
+    where there is no such tool, somebody has said otherwise, or the result is none that it may give.
     """
     verdict: Verdict = "did not happen" if did_not_happen else "failed" if failed is not None else "happened"
-    await _not_over(store, run_id)
-    await _send(store, run_id, Settlement(op, verdict, result, failed, by, time()))
+    if (why := _no_json(result)) is not None:
+        raise not_a_result(op, why)
+    said = Settlement(op, verdict, result, failed, by, time())
+    unsettled = await to_settle(store, run_id)
+    if unsettled is not None:
+        meant = the_unsettled(run_id, unsettled, op)
+        if verdict == "happened" and (why := meant.wrong(result)) is not None:
+            raise not_a_result(meant.op, why)
+        op, said = meant.op, said._replace(op=meant.path)
+    if not await _is_said(store, run_id, op, said):
+        await _send(store, run_id, said)
+        await _is_said(store, run_id, op, said)
+
+
+async def to_settle(store: Store, run_id: str) -> list[Unsettled] | None:
+    """What may be settled of a run; None where the store has no description of its version that says it.
+
+    Raises ``RunError``: ORCH-R023 if it is unknown, ORCH-R033 if it is over, unless it failed.
+    """
+    head = await _not_over(store, run_id)
+    loaded = await store.load(run_id)
+    if loaded is None:
+        raise unknown_run(run_id)
+    return unsettled_ops(loaded.rows, descriptions.read(await store.program(head.version)))
+
+
+def the_unsettled(run_id: str, unsettled: list[Unsettled], op: str) -> Unsettled:
+    """The one that ``op`` means. Raises ``RunError`` ORCH-R026."""
+    meant = [each for each in unsettled if op in (each.path, each.op)]
+    meant = meant or [each for each in unsettled if each.is_meant_by(op)]
+    if len(meant) != 1:
+        raise nothing_to_settle(op, run_id, sorted(each.op for each in unsettled))
+    return meant[0]
 
 
 async def cancel(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
@@ -185,6 +237,35 @@ def the_question(run_id: str, asked: list[Question], op: str) -> Question:
     problem = "means several open questions" if meant else "is no open question"
     fix = f"name one of {listed}" if listed else "nothing is asked: see what it waits for with `orch runs show`"
     raise RunError("ORCH-R032", f"`{op}` {problem} of run {run_id}", fix=fix)
+
+
+def _no_json(value: object) -> str | None:
+    """Why a value has no text in JSON; None where it has one."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        return described(error)
+    return None
+
+
+async def _is_said(store: Store, run_id: str, op: str, said: Answer | Settlement) -> bool:
+    """Whether this is left for the run already. Raises ``RunError`` where something else of the same op was first."""
+    for notice in await store.notices(run_id):
+        with suppress(ValueError):
+            left = read(notice.data)
+            if type(left) is type(said) and left[0] == said[0]:
+                if json.dumps(_parts(left)) == json.dumps(_parts(said)):
+                    return True
+                code = "ORCH-R032" if isinstance(said, Answer) else "ORCH-R026"
+                raise said_already(code, op, run_id, left.by, left.at)
+    return False
+
+
+async def _refuse_where_answered(store: Store, run_id: str, op: str, error: RunError) -> None:
+    """Say who has answered a question that is open no more."""
+    answered = [each for each in await answered_questions(store.history(run_id)) if each.question.is_meant_by(op)]
+    if answered:
+        raise said_already("ORCH-R032", answered[-1].question.op, run_id, answered[-1].by, answered[-1].at) from error
 
 
 async def _send(store: Store, run_id: str, said: Said, *, wakes: bool = True) -> None:

@@ -302,7 +302,7 @@ class Owner:
         """Tell a run what is left for it."""
         held, run = self._held.get(run_id), self._attended.get(run_id)
         if held is not None and run is not None:
-            run.take(await self.store.notices(held[0]))
+            run.take(await self.store.notices(run_id))
 
     def took(self, run_id: str, notice: int) -> None:
         """A notice is done with; who executes the run next finds it again if that is not durable."""
@@ -323,7 +323,7 @@ class Owner:
     ) -> list[Event]:
         """What was left for a run that says what has become of its ops; it is written into its log."""
         found: list[Event] = []
-        left = self._told[claim.run_id] = await self.store.notices(claim)
+        left = self._told[claim.run_id] = await self.store.notices(claim.run_id)
         for notice in left:
             try:
                 said = notices.read(notice.data)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -84,7 +82,7 @@ def answer_command(  # noqa: PLR0917 - one parameter an option
 @click.command(cls=Command, name="settle")
 @click.argument("run_id", metavar="ID")
 @click.argument("op", metavar="OP")
-@click.option("--result", metavar="JSON", help="It has happened, and gave this.")
+@click.option("--result", metavar="JSON", help="It has happened, and gave this: a text, or JSON where it gives none.")
 @click.option("--failed", metavar="TEXT", help="It has failed, and why.")
 @click.option("--did-not-happen", is_flag=True, help="It did not happen: going on with the run starts it.")
 @by_option
@@ -109,13 +107,9 @@ def settle_command(  # noqa: PLR0917 - one parameter an option
     if (result is not None) + (failed is not None) + did_not_happen != 1:
         fix = "say one of --result JSON, --failed TEXT and --did-not-happen"
         raise UsageError("ORCH-U002", f"what has become of `{op}`?", fix=fix)
-    value: object = None
-    if result is not None:
-        value = result
-        with suppress(ValueError, RecursionError):
-            value = json.loads(result)
 
     async def told(opened: Store) -> None:
+        value = None if result is None else await _meant(opened, run_id, op, result)
         await notices.settle(
             opened, run_id, op, result=value, failed=failed, did_not_happen=did_not_happen, by=_who(by)
         )
@@ -127,6 +121,15 @@ def settle_command(  # noqa: PLR0917 - one parameter an option
         f"with its workflow's file behind it, this goes on with the run, and without, has a worker do so: {again}",
         as_json,
     )
+
+
+async def _meant(store: Store, run_id: str, op: str, result: str) -> object:
+    """What somebody means who types a result, by the type of what the tool gives."""
+    from orchestrator.runtime.coordinator import notices
+    from orchestrator.runtime.journal.versions.schema_misfit import meant
+
+    unsettled = await notices.to_settle(store, run_id)
+    return meant({"type": "null"} if unsettled is None else notices.the_unsettled(run_id, unsettled, op).schema, result)
 
 
 def _tell(store: str | None, told: Callable[[Store], Awaitable[object]]) -> None:

@@ -42,6 +42,7 @@ from orchestrator.runtime.journal.events import (
     occurrence,
     region_key,
 )
+from orchestrator.runtime.journal.lines.paths import paths_of
 from orchestrator.runtime.journal.replay import A_PERSON, Ran, State, replay
 from orchestrator.runtime.journal.run_log import RunLog
 from orchestrator.runtime.program.program import Op, Program
@@ -308,9 +309,14 @@ async def settle(
 
 
 def _to_settle(program: Program, state: State, run_id: str, op: str) -> Ran:
-    """The op that is meant, by its path or, if there is but one, its id. Raises ORCH-R026."""
+    """The op that is meant, by its path, of names or of keys, or, if there is but one, its id. Raises ORCH-R026."""
     open_ = {path: ran for path, ran in once_ran(program, state).items() if ran.outcome != "done"}
-    meant = [ran for path, ran in open_.items() if op in (path, ran.frame + ran.op)]
+    paths = paths_of(program)
+    meant = [
+        ran
+        for path, ran in open_.items()
+        if op in (path, ran.frame + ran.op, occurrence("", paths.written(ran.frame, ran.op)))
+    ]
     meant = meant or [ran for ran in open_.values() if ran.op == op]
     if len(meant) != 1:
         raise failures.nothing_to_settle(op, run_id, sorted(open_))
@@ -321,5 +327,4 @@ def _fitting(tp: Any, result: object, op: str) -> object:
     try:
         return adapter(tp).validate_python(result)
     except ValidationError as error:
-        why = failures.first_line(error)
-        raise RunError("ORCH-R026", f"that is no result of `{op}`", why=why, fix="give what the tool returns") from None
+        raise failures.not_a_result(op, failures.first_line(error)) from None

@@ -1,8 +1,8 @@
 """What a store keeps of a version of a workflow, for people: what the keys in its logs are, without its code.
 
 It is one JSON object with a ``format``. By the path of each op in the program, made of keys and without the numbers of
-turns and items, it has the op's id, kind, place, source line, and the seconds and dollars that the plan of the first
-run of this version expected of one execution.
+turns and items, it has the op's id, kind, place, source line, the seconds and dollars that the plan of the first run of
+this version expected of one execution, and what a tool gives that must run at most once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import PydanticUserError
+
+from orchestrator.dsl.types.typing import json_schema
 from orchestrator.runtime.journal.records import place_of
 from orchestrator.runtime.program.program import Program, Region
 
@@ -37,6 +40,8 @@ class DescribedOp:
     seconds: float | None
     """One execution was expected to take so long; None where nothing was."""
     cost_usd: float | None
+    gives: Mapping[str, Any] | None = None
+    """The JSON schema of what a tool gives that must run at most once; None for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,15 @@ def read(data: bytes | None) -> Described:
         return Described()
 
 
+def _schema(tp: Any) -> Mapping[str, Any]:
+    """The JSON schema of a type; that of anything, where it has none."""
+    try:
+        found: Mapping[str, Any] = json.loads(json_schema(tp) or '{"type": "string"}')
+        return found
+    except (PydanticUserError, NameError):
+        return {}
+
+
 def _ops(region: Region, around: str, planned: Mapping[str, OpPlan]) -> Iterator[tuple[str, DescribedOp]]:
     for op in region.ops():
         if not op.key:
@@ -97,6 +111,7 @@ def _ops(region: Region, around: str, planned: Mapping[str, OpPlan]) -> Iterator
                 where,
                 None if plan is None else plan.seconds.mid,
                 None if plan is None or plan.cost_usd is None else plan.cost_usd.mid,
+                _schema(region.types[op.first]) if op.is_once and op.count else None,
             ),
         )
         for body in op.bodies:

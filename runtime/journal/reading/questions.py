@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.stored import loads
+from orchestrator.runtime.journal.lines.wire import VERSION, upgraded
 from orchestrator.runtime.journal.stores.base import Row
-from orchestrator.runtime.journal.versions.schema_misfit import misfit
+from orchestrator.runtime.journal.versions.schema_misfit import meant, misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,35 @@ class Question:
         """What somebody means who types ``text``: one of the choices, text as it is, and anything else as JSON."""
         if self.choices is not None:
             return text.strip()
-        if misfit(self.schema, text) is None:
-            return text
-        with suppress(ValueError, RecursionError):
-            return json.loads(text)
-        return text
+        return meant(self.schema, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that a run has taken."""
+
+    question: Question
+    by: str
+    at: float
+    """Unix time in seconds."""
+
+
+async def answered_questions(rows: AsyncIterable[Row]) -> list[Answered]:
+    """The answers that the rows of a log have, from its first one on. Raises ``ValueError`` for what cannot be read."""
+    asked: dict[str, Question] = {}
+    found: list[Answered] = []
+    async for row in rows:
+        version = VERSION
+        for text in row.data.decode(errors="surrogatepass").split("\n"):
+            if text.isdecimal():
+                version = int(text)
+            elif text.startswith(('["asked"', '["answered"')):
+                kind, at, path, *rest = upgraded(loads(text), version)
+                if kind == "asked":
+                    asked[path] = _question(kind, at, path, *rest)
+                elif path in asked:
+                    found.append(Answered(asked[path], rest[1], at))
+    return found
 
 
 def open_questions(rows: Sequence[Row]) -> list[Question]:

@@ -236,8 +236,8 @@ class Store(Protocol):
         ``wakes``: a run that is waiting or suspended becomes ready for it; one that is paused does not.
         """
 
-    async def notices(self, claim: Claim) -> Sequence[Notice]:
-        """What was left for a run that is claimed, in order."""
+    async def notices(self, run_id: str) -> Sequence[Notice]:
+        """What was left for a run, in order; none for an unknown one."""
 
     async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
         """What was left for each run that ``owner`` has claimed, in order; runs without anything are left out."""

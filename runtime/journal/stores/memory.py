@@ -236,9 +236,9 @@ class MemoryStore:
         self._bell.ring()
         return True
 
-    async def notices(self, claim: Claim) -> Sequence[Notice]:
+    async def notices(self, run_id: str) -> Sequence[Notice]:
         """What was left for a run, in order."""
-        run = self._runs.get(claim.run_id)
+        run = self._runs.get(run_id)
         return [] if run is None else run.left()
 
     async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:

@@ -9,7 +9,9 @@ besides is said by the run, when it takes the value.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 Schema = Mapping[str, Any]
@@ -20,6 +22,15 @@ MOST_DEPTH: Final = 64
 def misfit(schema: Schema, value: object) -> str | None:
     """What does not fit, with its place in the value; None where nothing is known to be wrong."""
     return _misfit(schema, value, schema, "", MOST_DEPTH)
+
+
+def meant(schema: Schema, text: str) -> object:
+    """What somebody means who types ``text``: that, where a text fits, and else JSON where it is some."""
+    if misfit(schema, text) is None:
+        return text
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return text
 
 
 def _misfit(schema: Schema, value: object, root: Schema, at: str, left: int) -> str | None:

@@ -349,7 +349,8 @@ async def test_what_a_person_settles_is_taken_by_whoever_goes_on() -> None:
             await runtime.resume(compiled, "r")
     assert failure.value.code == "ORCH-R020"
     assert (await head_of(store)).status == "suspended"
-    await notices.settle(store, "r", "nothing", result="x")
+    with pytest.raises(RunError, match="cannot be settled"):
+        await notices.settle(store, "r", "nothing", result="x")
     await notices.settle(store, "r", "pay_1", result="paid")
     assert await resumed(store, compiled) == "paid"
     assert CALLS == ["pay", "paid"]

@@ -73,7 +73,7 @@ def test_what_is_no_notice_is_an_error(data: bytes) -> None:
 async def test_an_answer_is_left_where_the_question_is_asked(store: Store) -> None:
     question = await notices.answer(store, "r", "verdict", "yes", by="Ada")
     assert (question.op, question.text) == ("turns[1]/verdict", "Fine?")
-    (left,) = await store.notices(await claimed(store))
+    (left,) = await store.notices("r")
     said = notices.read(left.data)
     assert isinstance(said, Answer)
     assert (said.path, said.value, said.by) == ("loop[1]/9f3c", "yes", "Ada")
@@ -84,7 +84,49 @@ async def test_a_wrong_answer_is_refused_to_who_sends_it(store: Store, op: str, 
     with pytest.raises(RunError) as failure:
         await notices.answer(store, "r", op, value)
     assert failure.value.code == "ORCH-R031"
-    assert not await store.notices(await claimed(store))
+    assert not await store.notices("r")
+
+
+async def test_a_second_answer_is_refused_and_told_who_was_first_unless_it_says_the_same(store: Store) -> None:
+    await notices.answer(store, "r", "verdict", "yes", by="Ada")
+    await notices.answer(store, "r", "turns[1]/verdict", "yes", by="Bob")
+    with pytest.raises(RunError, match="was answered by Ada, 20") as failure:
+        await notices.answer(store, "r", "verdict", "no", by="Bob")
+    assert failure.value.code == "ORCH-R032"
+    await notices.answer(store, "r", "amount", 3, by="Bob")
+    assert [notices.read(each.data)[1:3] for each in await store.notices("r")] == [("yes", "Ada"), (3, "Bob")]
+
+
+class Racing(MemoryStore):
+    """A store in which somebody else answers between what one reads and writes."""
+
+    async def send(self, run_id: str, data: bytes, *, wakes: bool = True) -> bool:
+        await super().send(run_id, notices.written(Answer("77b2", 4, "Ada", 1.0)))
+        return await super().send(run_id, data, wakes=wakes)
+
+
+async def test_of_two_who_answer_at_once_the_second_is_told_that_it_was() -> None:
+    store = Racing()
+    await store.create(NewRun("r", "w", "v"), LOG)
+    with pytest.raises(RunError, match="was answered by Ada, 1970-01-01"):
+        await notices.answer(store, "r", "amount", 3)
+
+
+async def test_who_answers_a_question_that_a_run_goes_on_with_is_told_who_did(store: Store) -> None:
+    store.append(await claimed(store), b'["answered",3.0,"77b2",[7],"Ada"]\n["done",4.0,"77b2",[7],"abc"]\n')
+    store.barrier("r")
+    with pytest.raises(RunError, match="`amount` of run r was answered by Ada, 1970-01-01") as failure:
+        await notices.answer(store, "r", "amount", 3)
+    assert failure.value.code == "ORCH-R032"
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, {"a": b""}])
+async def test_what_json_cannot_say_is_no_answer(store: Store, value: object) -> None:
+    store.append(await claimed(store), b'["asked",2.0,"9999","any","?",{},null,null,"5a"]\n')
+    store.barrier("r")
+    with pytest.raises(RunError) as failure:
+        await notices.answer(store, "r", "any", value)
+    assert failure.value.code == "ORCH-R031"
 
 
 @pytest.mark.parametrize("op", ["gone", "nothing", ""])
@@ -128,7 +170,7 @@ async def test_a_paused_run_takes_what_it_is_told_when_it_is_resumed_and_its_end
 async def test_who_executes_a_run_is_told_to_pause_it(store: Store) -> None:
     claim = await claimed(store)
     await notices.pause(store, "r")
-    (left,) = await store.notices(claim)
+    (left,) = await store.notices(claim.run_id)
     assert isinstance(notices.read(left.data), Pause)
 
 

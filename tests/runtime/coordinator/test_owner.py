@@ -94,9 +94,9 @@ class Asked(MemoryStore):
 
     asked = 0
 
-    async def notices(self, claim: Any) -> Any:
+    async def notices(self, run_id: str) -> Any:
         self.asked += 1
-        return await super().notices(claim)
+        return await super().notices(run_id)
 
     async def notices_of(self, owner: str) -> Any:
         self.asked += 1

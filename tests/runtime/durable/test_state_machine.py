@@ -257,7 +257,7 @@ class Machine(RuleBasedStateMachine):
         taken = self._runs[name].notices[:1] if takes else []
 
         async def commit() -> BaseException | None:
-            numbers = [each.number for each in await store.notices(claim)][:1] if takes else []
+            numbers = [each.number for each in await store.notices(claim.run_id)][:1] if takes else []
             try:
                 for is_snapshot, line in lines:
                     (store.snapshot if is_snapshot else store.append)(claim, line)

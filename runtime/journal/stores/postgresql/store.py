@@ -292,9 +292,9 @@ class PostgresqlStore:
         values = {"run": run_id, "data": data, "wakes": wakes, "channel": self._channel}
         return bool((await self._writes.run(_SEND, values)).rows)
 
-    async def notices(self, claim: Claim) -> Sequence[Notice]:
-        """What was left for a run that is claimed, in order."""
-        return [Notice(*row) for row in (await self._reads.run(_NOTICES, {"run": claim.run_id})).rows]
+    async def notices(self, run_id: str) -> Sequence[Notice]:
+        """What was left for a run, in order."""
+        return [Notice(*row) for row in (await self._reads.run(_NOTICES, {"run": run_id})).rows]
 
     async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
         """What was left for each run that ``owner`` has claimed, in order."""

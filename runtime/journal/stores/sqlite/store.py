@@ -215,9 +215,9 @@ class SqliteStore:
         self._bell.ring()
         return was_sent
 
-    async def notices(self, claim: Claim) -> Sequence[Notice]:
+    async def notices(self, run_id: str) -> Sequence[Notice]:
         """What was left for a run, in order."""
-        return await self._reader.read(lambda db: reading.notices(db, claim.run_id))
+        return await self._reader.read(lambda db: reading.notices(db, run_id))
 
     async def notices_of(self, owner: str) -> Mapping[str, Sequence[Notice]]:
         """What was left for each run that ``owner`` has claimed."""

@@ -37,7 +37,7 @@ class Failing:
     async def test_a_barrier_tries_again_by_itself(self, place: Place, store: Store, other: Store) -> None:
         claim = await created(store)
         await other.send("r", b"a")
-        (notice,) = await store.notices(claim)
+        (notice,) = await store.notices(claim.run_id)
         async with place.failing():
             store.append(claim, b"a", change=Change(status="done"), taken=[notice.number])
             with pytest.raises(place.errors):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.runtime.journal.stores.base import Claim, Head, NewRun, Store
+from orchestrator.runtime.journal.stores.base import Head, NewRun, Store
 from tests.runtime.journal.stores.keeping import EVERY_BYTE, created, ended, head_of, log
 
 
@@ -75,7 +75,7 @@ class Listing:
         again = await store.create(NewRun("over", "w", "v1", key="k"), b"anew", owner="me")
         assert (again.rows, again.notices) == (1, 0)
         assert await log(store, "over") == [b"anew"]
-        assert await store.notices(Claim("over", 1)) == []
+        assert await store.notices("over") == []
         assert await store.referred(["x"]) in ([], set(), ())
 
     async def test_a_run_refers_to_artifacts_as_soon_as_it_is_there(self, store: Store, other: Store) -> None:

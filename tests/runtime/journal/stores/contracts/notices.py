@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orchestrator.runtime.journal.stores.base import Change, Claim, Notice, Store
+from orchestrator.runtime.journal.stores.base import Change, Notice, Store
 from tests.runtime.journal.stores.keeping import EVERY_BYTE, claimed, created, drained, durable, ended, head_of
 
 
@@ -19,7 +19,7 @@ class Notices:
         for data in (b"a", EVERY_BYTE, b"c"):
             assert await other.send("r", data)
         assert not await other.send("none", b"a")
-        notices = await store.notices(claim)
+        notices = await store.notices(claim.run_id)
         assert [notice.data for notice in notices] == [b"a", EVERY_BYTE, b"c"]
         numbers = [notice.number for notice in notices]
         assert numbers == sorted(set(numbers))
@@ -27,9 +27,9 @@ class Notices:
         assert (await head_of(other)).notices == 3
         await durable(store, "r")
         assert (await head_of(other)).notices == 1
-        assert await store.notices(claim) == [Notice(notices[2].number, b"c")]
+        assert await store.notices(claim.run_id) == [Notice(notices[2].number, b"c")]
         await other.send("r", b"d")
-        assert (await store.notices(claim))[-1].number > notices[2].number
+        assert (await store.notices(claim.run_id))[-1].number > notices[2].number
 
     async def test_an_owner_is_told_what_was_left_for_all_its_runs(self, store: Store, other: Store) -> None:
         for name in ("a", "b", "nothing"):
@@ -43,7 +43,7 @@ class Notices:
             "a": [b"1", EVERY_BYTE],
             "b": [b"2"],
         }
-        assert left["a"] == await store.notices(Claim("a", 1))
+        assert left["a"] == await store.notices("a")
         assert not await store.notices_of("nobody")
 
     @pytest.mark.parametrize("status", ["waiting", "suspended"])
@@ -54,7 +54,7 @@ class Notices:
         await other.send("r", b"b")
         assert (await head_of(store)).status == "ready"
         assert await claimed(store, "you") == ["r"]
-        assert [notice.data for notice in await store.notices(Claim("r", 2))] == [b"a", b"b"]
+        assert [notice.data for notice in await store.notices("r")] == [b"a", b"b"]
 
     @pytest.mark.parametrize("status", ["paused", "done", "failed", "cancelled"])
     async def test_a_notice_wakes_no_run_that_is_paused_or_over(self, store: Store, other: Store, status: str) -> None:
@@ -81,7 +81,7 @@ class Notices:
         claim = await created(store)
         await other.send("r", b"answer")
         await other.send("r", b"hint", wakes=False)
-        first, _ = await store.notices(claim)
+        first, _ = await store.notices(claim.run_id)
         store.append(claim, b"took", change=Change(status="waiting"), taken=[first.number])
         await durable(store, "r")
         head = await head_of(store)

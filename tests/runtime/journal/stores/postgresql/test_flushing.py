@@ -111,7 +111,7 @@ async def test_a_change_whose_answer_was_lost_is_made_once(
 ) -> None:
     claim = await created(far)
     await store.send("r", b"taken")
-    (notice,) = await far.notices(claim)
+    (notice,) = await far.notices(claim.run_id)
     far.append(claim, data, change=Change(status=status, why="so"), taken=[notice.number])  # type: ignore[arg-type]
     async with wire.losing_answers():
         with pytest.raises(FAILURES):

@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
             self._of(process, name).taken.append(int(notices[0].data))
 
     async def _listed(self, process: int, claim: Claim) -> Any:
-        return await self._stores[process].notices(claim)
+        return await self._stores[process].notices(claim.run_id)
 
     @rule(process=PROCESSES, name=NAMES, fails=st.booleans())
     def barrier(self, process: int, name: str, fails: bool) -> None:
