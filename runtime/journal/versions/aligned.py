@@ -2,7 +2,8 @@
 
 A structured op's key is its kind and which one of its region it is, so that an edit inside of it changes nothing. Where
 one was put in front of another, or taken away, the numbers move. So the structured ops of a region are paired in their
-order such that those which do most of the same belong together: as two texts are compared line by line.
+order such that those which do most of the same belong together: as two texts are compared line by line. Of an earlier
+version only what was executed is known, so of those that have as much in common it is the one with the same number.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ def _pairs(earlier: Shape, before: Sequence[str], now: Shape, after: Sequence[st
     best: list[list[tuple[int, int]]] = [[(0, 0)] * (len(after) + 1) for _ in range(len(before) + 1)]
     for i in range(len(before) - 1, -1, -1):
         for j in range(len(after) - 1, -1, -1):
-            common, count = (old[i] & new[j]).total(), len(before) == len(after) and i == j
-            taken = (best[i + 1][j + 1][0] + common, best[i + 1][j + 1][1] + count)
+            common, is_same = (old[i] & new[j]).total(), before[i] == after[j]
+            taken = (best[i + 1][j + 1][0] + common, best[i + 1][j + 1][1] + is_same)
             best[i][j] = max(taken, best[i + 1][j], best[i][j + 1])
     found, i, j = [], 0, 0
     while i < len(before) and j < len(after):

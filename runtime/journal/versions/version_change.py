@@ -59,13 +59,14 @@ class History:
 def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = None) -> History:
     """Read rows from the first one on."""
     segments: list[list[Data]] = [[]]
-    chats, version = Chats(), VERSION
+    chats, version, change = Chats(), VERSION, ""
     for row in rows:
-        text = row.data.decode(errors="surrogatepass")
-        begins = row.is_snapshot and any(line.startswith('["version"') for line in text.split("\n"))
+        lines = row.data.decode(errors="surrogatepass").split("\n")
+        before, change = change, next((each for each in lines if each.startswith('["version"')), change)
+        begins = change != before  # which later snapshots of the same version say as well
         if begins:
             segments.append([])
-        for line in text.split("\n"):
+        for line in lines:
             if line[:1] in ("m", "M"):
                 chats.add(message_of(line, apart))
             elif line[:1] == "[" and (begins or not row.is_snapshot):

@@ -133,6 +133,21 @@ async def test_a_loop_is_found_again_where_another_one_was_put_in_front() -> Non
     assert not [name for name in again if name.startswith("llm")]
 
 
+async def test_turns_are_kept_where_a_loop_that_was_not_come_to_does_the_same() -> None:
+    def flow(n: int) -> str:
+        there = loop(lambda t: end(look(t)), "x", max=3)
+        return loop(lambda t: end(look(t)), f"{there} y", max=3)
+
+    first = flow
+
+    def flow(n: int) -> str:  # type: ignore[no-redef]
+        there = loop(lambda t: end(look(t)), "x", max=3)
+        return look(loop(lambda t: end(look(t)), f"{there} y", max=3))
+
+    _, again, _ = await first_then(first, flow)
+    assert again["look x"] == 0
+
+
 async def test_items_of_a_map_are_kept() -> None:
     def flow(n: int) -> str:
         return end("".join(map_(lambda t: save(llm(t)), ["a", "b", "c"], limit=5)))
