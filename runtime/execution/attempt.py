@@ -73,6 +73,14 @@ class Attempt:
         self._left_s = inf if op.policy.timeout_s is None else op.policy.timeout_s
         self._all_left_s = left_s
 
+    @property
+    def before_s(self) -> float:
+        """So much of the op's own budget of seconds was used up before it; 0 where it has none."""
+        budget = self.op.policy.budget
+        if budget is None or budget.seconds is None:
+            return 0.0
+        return round(budget.seconds - self._all_left_s, 3)
+
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` as this attempt; raises ORCH-R004 or ORCH-R010 when its time is over."""
         before = _current.set(self)

@@ -133,10 +133,10 @@ def _say_why(execution: Execution, frame: Frame, op: Op, error: BaseException) -
         raise failure from cause
 
 
-def _tell_started(execution: Execution, frame: Frame, op: Op, attempt: int) -> None:
+def _tell_started(execution: Execution, frame: Frame, op: Op, attempt: Attempt) -> None:
     """An attempt starts; that it did is journaled at once where a resumed run has to know, as something may have
     happened, or as its seconds are bounded."""
-    spec, event = op.spec, OpStarted(frame.path, op.id, attempt, time())
+    spec, event = op.spec, OpStarted(frame.path, op.id, attempt.number, time(), attempt.before_s)
     is_pure = isinstance(spec, Structure) or (isinstance(spec, ToolCall) and spec.effects == "pure")
     if op.policy.budget is None and is_pure:
         execution.note(event)
@@ -219,10 +219,10 @@ class _Performance:
         op, activity = self._op, self._execution.activity
         while True:
             self._number += 1
+            self._current = Attempt(op, self._number, left_s=self._left_s())
             if self._once is None:  # otherwise it says so itself, when its turn has come
-                _tell_started(self._execution, self._frame, op, self._number)
+                _tell_started(self._execution, self._frame, op, self._current)
             try:
-                self._current = Attempt(op, self._number, left_s=self._left_s())
                 return await self._current.run(self._start(self._current))
             except BaseException as error:
                 failure = _failure(error)

@@ -91,6 +91,8 @@ class OpStarted(NamedTuple):
     op: str
     attempt: int
     at: float
+    before_s: float = 0.0
+    """So much of the op's own budget of seconds was used up by then, where it has one."""
 
 
 class OpFailed(NamedTuple):

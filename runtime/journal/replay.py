@@ -243,6 +243,8 @@ def _touch(state: State, frame: str, op: str) -> Known:
 def _op_started(state: State, event: OpStarted) -> None:
     _touch(state, event.frame, event.op)
     state.unfinished[event.frame, event.op] = event.at
+    if event.before_s:  # what says more of that may not count any more
+        state.op_s[event.frame, event.op] = event.before_s
     state.ran[occurrence(event.frame, event.op)] = Ran(event.frame, event.op, "lost", INTERRUPTED)
 
 

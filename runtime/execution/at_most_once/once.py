@@ -108,7 +108,7 @@ class OnceOp:
         if not self._runs:
             await self._execution.activity.begin_once()
             self._runs = True
-        self._execution.emit(OpStarted(self._frame.path, self._op.id, attempt.number, time()))
+        self._execution.emit(OpStarted(self._frame.path, self._op.id, attempt.number, time(), attempt.before_s))
         await self._execution.durable()
 
     async def after(self, attempt: Attempt, error: BaseException, wait_s: float | None) -> Outcome | float:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
+from pydantic_core import to_json
+
 from orchestrator.errors import Error, SourceLoc
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.journal.artifacts.apart import Apart, value_of
@@ -254,7 +256,7 @@ def line_of(text: str, version: int = VERSION) -> Line:
     data = loads(text)
     if version != VERSION:
         data = upgraded(data, version)
-        text = _dumps(data)
+        text = text_of(data)
     kind, at, path, *rest = data
     spent = None
     if kind in ("spent", "reserved"):
@@ -272,23 +274,26 @@ def version_line(before: str, rows: int, at: float) -> str:
 def with_version(text: str, version: str) -> str:
     """The first line of a run as one of another version."""
     kind, at, path, about, *rest = loads(text)
-    return _dumps([kind, at, path, about | {"version": version}, *rest])
+    return text_of([kind, at, path, about | {"version": version}, *rest])
 
 
 def text_of(data: Data) -> str:
-    """The text of a line."""
-    return _dumps(data)
+    """The text of a line that was read."""
+    try:
+        return to_json(data).decode()  # whatever ints there are in it
+    except ValueError:  # half a surrogate pair
+        return _dumps(data)
 
 
 def with_path(text: str, path: str) -> str:
     """A line about the op with another path."""
     kind, at, _, *rest = loads(text)
-    return _dumps([kind, at, path, *rest])
+    return text_of([kind, at, path, *rest])
 
 
 def without_spending(text: str) -> str:
     """A ``done`` line whose spending is counted elsewhere."""
-    return _dumps(json.loads(text)[:5])
+    return text_of(loads(text)[:5])
 
 
 def _run(kind: str, at: float, *parts: str) -> Line:
@@ -341,10 +346,9 @@ def _write_failure(wire: Wire, event: RunFailed) -> Line:
 
 
 def _write_op_started(wire: Wire, event: OpStarted) -> Line:
-    attempt = repr(event.attempt)
-    if "." in event.op or wire.op(event.frame, event.op).is_once:  # a tool's run that must begin at most once
-        return wire.line("started", event, attempt, "true")
-    return wire.line("started", event, attempt)
+    is_once = "." in event.op or wire.op(event.frame, event.op).is_once  # a tool's run that must begin at most once
+    said = [repr(event.attempt), _dumps(is_once), repr(event.before_s)]
+    return wire.line("started", event, *said[: 3 if event.before_s else 2 if is_once else 1])
 
 
 def _write_done(wire: Wire, event: OpDone) -> Line:
@@ -493,8 +497,10 @@ def _read_failure(  # noqa: PLR0917 - a line's parts
     return RunFailed(code, wire.said_again(message), op, where and SourceLoc(*where), at)
 
 
-def _read_started(wire: Wire, at: float, path: str, attempt: int, _is_once: bool = False) -> OpStarted:
-    return OpStarted(*wire.named(path), attempt, at)
+def _read_started(
+    wire: Wire, at: float, path: str, attempt: int, _is_once: bool = False, before_s: float = 0.0
+) -> OpStarted:
+    return OpStarted(*wire.named(path), attempt, at, before_s)
 
 
 def _read_done(  # noqa: PLR0917 - a line's parts

@@ -61,12 +61,12 @@ def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = No
     segments: list[list[Data]] = [[]]
     chats, version, change = Chats(), VERSION, ""
     for row in rows:
-        lines = row.data.decode(errors="surrogatepass").split("\n")
-        before, change = change, next((each for each in lines if each.startswith('["version"')), change)
+        texts = row.data.decode(errors="surrogatepass").split("\n")
+        before, change = change, next((each for each in texts if each.startswith('["version"')), change)
         begins = change != before  # which later snapshots of the same version say as well
         if begins:
             segments.append([])
-        for line in lines:
+        for line in texts:
             if line[:1] in ("m", "M"):
                 chats.add(message_of(line, apart))
             elif line[:1] == "[" and (begins or not row.is_snapshot):
@@ -132,7 +132,7 @@ def _fates(lines: Iterable[Data]) -> dict[str, list[Data]]:
 
 
 def _is_once(line: Data) -> bool:
-    return line[0] == "unsettled" or (line[0] == "started" and len(line) > 4)
+    return line[0] == "unsettled" or (line[0] == "started" and line[4:5] == [True])
 
 
 def _has_failed(fates: Sequence[Data]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestrator.errors import BudgetError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.engines.scripted import ScriptedEngine
+from orchestrator.runtime.execution import perform
 from orchestrator.runtime.journal.events import (
     Event,
     OpDone,
@@ -28,6 +30,7 @@ from orchestrator.runtime.journal.events import (
 )  # fmt: skip
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
 from tests.runtime.journal.text import Codec
 
@@ -211,6 +214,41 @@ async def test_a_days_pause_uses_up_no_budget_of_seconds() -> None:
         yesterday = journal_of(later(await runtime.journal.load("r"), -86_400.0))
     async with Runner(journal=yesterday) as runtime:
         assert (await runtime.resume(flow_, "r")).value == 2
+
+
+@pytest.mark.parametrize("effects", [{"effects": "idempotent"}, {"effects": "once", "key": "key"}])
+async def test_the_seconds_of_attempts_count_in_every_part_of_a_run(
+    effects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, calls = [0.0], 0
+    monkeypatch.setattr(perform, "monotonic", lambda: clock[0])
+
+    @tool(**effects, retry=3, budget="10 min")
+    async def step(n: int, key: str = "") -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            clock[0] += 200.0
+            raise ConnectionError("failed slowly")
+        if calls < 4:  # the process dies
+            running.cancel()
+            await asyncio.Event().wait()
+        return n
+
+    @workflow
+    def flow(n: int) -> int:
+        return step(n)
+
+    flow_ = compiled(flow)
+    async with Runner(store=MemoryStore()) as runtime:
+        running = asyncio.create_task(runtime.run(flow_, {"n": 1}, run_id="r"))
+        await asyncio.wait([running])
+        running = asyncio.create_task(runtime.resume(flow_, "r"))
+        await asyncio.wait([running])
+        result = await runtime.resume(flow_, "r")
+    assert calls == 4
+    (began,) = [event for event in result.events if isinstance(event, OpStarted)]
+    assert began.before_s >= 200.0
 
 
 async def test_the_seconds_of_a_structured_op_that_is_done_end_with_it() -> None:

@@ -40,7 +40,16 @@ from orchestrator.runtime.journal.events import (
 )
 from orchestrator.runtime.journal.lines.chats import Chats
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
-from orchestrator.runtime.journal.lines.wire import VERSION, Wire, upgraded
+from orchestrator.runtime.journal.lines.stored import decode, encode, loads
+from orchestrator.runtime.journal.lines.wire import (
+    VERSION,
+    Wire,
+    text_of,
+    upgraded,
+    with_path,
+    with_version,
+    without_spending,
+)
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.program.specs import Limits
@@ -125,15 +134,38 @@ EVENTS: list[tuple[Any, Event]] = [
 ]
 
 
+STARTS: list[tuple[Any, Event]] = [
+    (flow, OpStarted(frame, op, 2, 3.0, before_s))
+    for flow, frame, op in ((wf, "turns#2[0]/", "move_1"), (paying, "trying.try/", "pay_1"))
+    for before_s in (0.0, 2.5)
+]
+
+
 def test_every_kind_of_event_is_tried() -> None:
     assert {type(event) for _, event in EVENTS} == set(get_args(Event))
 
 
-@pytest.mark.parametrize(("flow", "event"), EVENTS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(("flow", "event"), [*EVENTS, *STARTS], ids=lambda each: type(each).__name__)
 def test_an_event_comes_back_from_one_line_of_text(flow: Any, event: Event) -> None:
     text = Codec(program_of(flow)).dumps(event)
     assert "\n" not in text
     assert Codec(program_of(flow)).loads(text) == event
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, -(10**4300), "\udce9", [1e300, 2**64, "é"]], ids=["long", "longest", "half a pair", "plain"]
+)
+def test_a_line_keeps_its_values_where_another_version_goes_on_with_it(value: Any) -> None:
+    text = encode(Any, value, None)
+    said = [
+        with_version(f'["run",1.0,"",{{"run":"r","version":"v1"}},[{text}],null]', "v2"),
+        with_path(f'["timer",1.0,"a",[{text}]]', "b"),
+        without_spending(f'["done",1.0,"a",[{text}],"d",[1,null,2],0.5,null]'),
+        text_of(loads(f'["settled",1.0,"a",[{text}]]')),
+    ]
+    found = [next(each for each in loads(line)[3:] if isinstance(each, list))[0] for line in said]
+    assert [decode(Any, each, None) for each in found] == [value] * 4
+    assert [line.encode().decode() for line in said] == said
 
 
 def test_a_path_has_no_name_that_the_program_gives() -> None:
