@@ -27,9 +27,9 @@ from orchestrator.runtime.execution.perform import begin, take_over
 from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event
+from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.paths import UnknownPathError
-from orchestrator.runtime.journal.lines.wire import VERSION
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay

@@ -18,9 +18,10 @@ from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, m
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event, Forked, RunStarted, Totals, VersionChanged
 from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.lines.wire import VERSION, Wire
+from orchestrator.runtime.journal.lines.wire import Wire
 from orchestrator.runtime.journal.reading.carried import UNFINISHED, remove_half
 from orchestrator.runtime.journal.reading.described import Described, of_program, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store

@@ -17,12 +17,12 @@ from orchestrator.runtime.journal.artifacts.apart import value_of
 from orchestrator.runtime.journal.events import Decided, Decision, OpDone
 from orchestrator.runtime.journal.lines.paths import paths_of
 from orchestrator.runtime.journal.lines.stored import decode
-from orchestrator.runtime.journal.lines.wire import has_written
 from orchestrator.runtime.journal.replay import State
 from orchestrator.runtime.journal.value_digest import value_digest
 from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.journal.versions.earlier import Result
 from orchestrator.runtime.journal.versions.version_change import History
+from orchestrator.runtime.program.kept import has_written
 from orchestrator.runtime.program.program import Op, Program, Region
 
 

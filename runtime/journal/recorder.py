@@ -36,10 +36,11 @@ from orchestrator.runtime.journal.events import (
     TurnDone,
 )
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
+from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.lines.live import Live, Remembered
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.lines.wire import VERSION, Wire
+from orchestrator.runtime.journal.lines.wire import Wire
 from orchestrator.runtime.journal.stores.base import Change, Claim, FencedError, Row, Store
 from orchestrator.runtime.journal.stores.failed import advice, in_a_line
 from orchestrator.runtime.journal.values.tree import NotKeptError

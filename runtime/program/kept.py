@@ -38,6 +38,11 @@ def is_made_again(op: Op, types: Sequence[Any]) -> bool:
     return not must_be_kept(op) or (isinstance(op.spec, ToolCall) and any(map(holds_secret, types)))
 
 
+def has_written(op: Op) -> bool:
+    """Whether a result of the op means that something outside has changed, or that a person has answered."""
+    return isinstance(op.spec, Ask) or (isinstance(op.spec, ToolCall) and op.spec.effects in {"idempotent", "once"})
+
+
 def require_kept(program: Program) -> None:
     """Raises ``CompileError`` with everything that :func:`check_kept` finds."""
     found = check_kept(program)

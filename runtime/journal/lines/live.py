@@ -21,8 +21,7 @@ from typing import Final
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.journal.artifacts.apart import Apart, text_of
 from orchestrator.runtime.journal.lines.delta import delta, patched
-from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.lines.wire import (
+from orchestrator.runtime.journal.lines.line import (
     EARLIER,
     RESULTS,
     VERSION,
@@ -33,6 +32,7 @@ from orchestrator.runtime.journal.lines.wire import (
     totals_line,
     without_spending,
 )
+from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.replay import A_PERSON
 from orchestrator.runtime.journal.stores.base import Row
 

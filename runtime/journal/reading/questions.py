@@ -6,9 +6,9 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.runtime.journal.lines.line import VERSION, upgraded
 from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.lines.wire import VERSION, upgraded
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.versions.schema_misfit import meant, misfit
 

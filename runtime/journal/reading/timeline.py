@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from orchestrator.errors import JournalError
-from orchestrator.runtime.journal.lines.wire import VERSION, upgraded
+from orchestrator.runtime.journal.lines.line import VERSION, upgraded
 from orchestrator.runtime.journal.reading.described import Described
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.stores.failed import DAMAGED

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.runtime.journal.events import occurrence
+from orchestrator.runtime.journal.lines.line import RESULTS
 from orchestrator.runtime.journal.lines.live import Live
-from orchestrator.runtime.journal.lines.wire import RESULTS
 from orchestrator.runtime.journal.reading.described import Described
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.versions.schema_misfit import Schema, meant, misfit

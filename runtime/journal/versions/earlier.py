@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.runtime.journal.lines.line import RESULTS, WROTE, Data
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
-from orchestrator.runtime.journal.lines.wire import RESULTS, WROTE, Data
 from orchestrator.runtime.journal.versions.aligned import Alignment, own_key, shape_of_paths, shape_of_region
 from orchestrator.runtime.program.program import Program, Region
 

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
-from orchestrator.runtime.journal.lines.live import Live
-from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
-from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.lines.wire import (
+from orchestrator.runtime.journal.lines.line import (
     EARLIER,
     RESULTS,
     VERSION,
@@ -27,6 +24,9 @@ from orchestrator.runtime.journal.lines.wire import (
     with_path,
     with_version,
 )
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
+from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.stores.base import Row
 from orchestrator.runtime.journal.versions.aligned import STRUCTURED, Alignment, key_of_part, own_key
 from orchestrator.runtime.journal.versions.earlier import Earlier

@@ -14,8 +14,9 @@ import pytest
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.lines.line import VERSION, upgraded
+from orchestrator.runtime.journal.lines.readers import READERS
 from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.lines.wire import _READERS, VERSION, upgraded
 from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
@@ -53,7 +54,7 @@ def test_a_line_has_another_form_only_in_another_version() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_lines_of_a_version_say_what_they_said(version: int) -> None:
     texts = lines_of(version)
-    assert {json.loads(text.partition("\t")[0])[0] for text in texts} | {"wrote"} == set(_READERS)
+    assert {json.loads(text.partition("\t")[0])[0] for text in texts} | {"wrote"} == set(READERS)
     for (flow, event), text in zip(EVENTS, texts, strict=True):
         codec = Codec(program_of(flow))
         head, tab, state = text.partition("\t")
@@ -125,4 +126,4 @@ def test_every_kind_of_line_is_in_the_table_of_the_documentation() -> None:
     page = (Path(__file__).parents[3] / "docs" / "durable-runs.md").read_text()
     table = page.split("| kind | it says |")[1].split("\n\n")[0]
     listed = {kind for row in table.splitlines()[2:] for kind in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert listed == {*_READERS, "m", "M"}
+    assert listed == {*READERS, "m", "M"}

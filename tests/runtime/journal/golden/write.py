@@ -18,8 +18,8 @@ from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal import recorder
 from orchestrator.runtime.journal.artifacts import apart
 from orchestrator.runtime.journal.artifacts.folder import Folder
+from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.lines.live import Live
-from orchestrator.runtime.journal.lines.wire import VERSION
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
 from tests.runtime.journal.golden.flow import Answering, everything, reply

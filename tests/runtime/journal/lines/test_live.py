@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.journal.lines.line import Line
 from orchestrator.runtime.journal.lines.live import Live
-from orchestrator.runtime.journal.lines.wire import Line
 
 
 def line(kind: str, output_tokens: int) -> Line:

@@ -39,17 +39,17 @@ from orchestrator.runtime.journal.events import (
     VersionChanged,
 )
 from orchestrator.runtime.journal.lines.chats import Chats
-from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
-from orchestrator.runtime.journal.lines.stored import decode, encode, loads
-from orchestrator.runtime.journal.lines.wire import (
+from orchestrator.runtime.journal.lines.line import (
     VERSION,
-    Wire,
     text_of,
     upgraded,
     with_path,
     with_version,
     without_spending,
 )
+from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
+from orchestrator.runtime.journal.lines.stored import decode, encode, loads
+from orchestrator.runtime.journal.lines.wire import Wire
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.program.specs import Limits

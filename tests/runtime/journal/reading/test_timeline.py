@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.runtime.journal.lines.wire import VERSION
+from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.reading.described import Described, DescribedOp
 from orchestrator.runtime.journal.reading.timeline import Reading, Timeline
 from orchestrator.runtime.journal.stores.base import Row
