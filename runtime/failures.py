@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 SETTLED_AS_FAILED: Final = "ORCH-R027"
 UNDECIDED: Final = "ORCH-R104"
+_MOST_NAMED: Final = 5
+"""Of so many ops the names are said."""
 _LONGEST_SHOWN: Final = 100
 """Characters of a name that is none."""
 
@@ -205,11 +208,15 @@ def lost_under_another(path: str, run_id: str, version: str) -> RunError:
     )
 
 
-def not_reached(op: str, run_id: str) -> RunError:
-    """A run is to be forked at an op that it has not come to."""
+def not_reached(op: str, run_id: str, reached: Sequence[str]) -> RunError:
+    """A run is to be forked at an op that it has not come to, but to others."""
+    near = get_close_matches(op, reached, n=_MOST_NAMED, cutoff=0.5)
+    near = list(dict.fromkeys([*near, *reached[:_MOST_NAMED]]))[:_MOST_NAMED]
+    more = f" and {len(reached) - len(near)} more" if len(reached) > len(near) else ""
     return RunError(
         "ORCH-R105",
         f"run {run_id} has not come to `{op}`",
+        why=f"it has come to {', '.join(f'`{each}`' for each in near)}{more}" if near else "it has come to no op yet",
         fix="take the path of an op as `orch runs show` gives it",
     )
 

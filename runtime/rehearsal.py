@@ -100,10 +100,13 @@ async def _wait() -> Outcome:
 
 
 async def rehearse(program: Program, store: Store, run_id: str, artifacts: Artifacts | None = None) -> Rehearsal:
-    """What ``program`` would do with a run. Raises ORCH-R023 for a run that the store does not know."""
+    """What ``program`` would do with a run. Raises ``RunError``: ORCH-R023 for a run that the store does not know, and
+    ORCH-R021 for one of another workflow."""
     head = await store.head(run_id)
     if head is None:
         raise failures.unknown_run(run_id)
+    if head.workflow != program.name:
+        raise failures.other_workflow(head.workflow, run_id, program.name)
     found = Rehearsal(run_id, head.version == program.fingerprint)
     try:
         events, history = await _read(program, store, run_id, artifacts)

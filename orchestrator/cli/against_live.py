@@ -51,7 +51,8 @@ class LiveRun:
 
 
 def live_runs(workflow: Workflow[..., object], url: str) -> list[LiveRun]:
-    """The runs of a workflow in a store that are not over. Raises ``JournalError`` where that cannot be opened."""
+    """The runs of a workflow in a store that are not over. Raises ``JournalError`` where there is none, or it cannot be
+    opened."""
     return asyncio.run(_live_runs(workflow, url))
 
 
@@ -62,7 +63,7 @@ async def _live_runs(workflow: Workflow[..., object], url: str) -> list[LiveRun]
     from orchestrator.runtime.rehearsal import rehearse
 
     program = compile_workflow(workflow).program
-    store = await open_store(url)
+    store = await open_store(url, may_make=False)
     found: list[LiveRun] = []
     artifacts = artifacts_of(store.url)
     try:

@@ -51,7 +51,7 @@ def leave_to_workers(compiled: Compiled, job: Job, how: How, target: str, *, as_
 
     for note in job.notes:
         say(note)
-    added = with_store(keeping.store, add)
+    added = with_store(keeping.store, add, may_make=True)
     if as_json:
         runs = [{"run_id": each} for each in added]
         deliver_json({"ok": True, **({"runs": runs} if many else runs[0])})

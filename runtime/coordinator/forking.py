@@ -43,19 +43,22 @@ async def fork(
     with its inputs but for those that are given: values of the types of the workflow's parameters, by name.
 
     The program may be another version than that of the run; ``before`` is what the op was called in the run. Raises
-    ``RunError``: ORCH-R021 where the program takes other inputs than the run has, ORCH-R023 where there is no such run,
-    ORCH-R029 where the new id is taken, and ORCH-R105 where the run has not come to such an op.
+    ``RunError``: ORCH-R021 where the program is one of another workflow, or takes other inputs than the run has,
+    ORCH-R023 where there is no such run, ORCH-R029 where the new id is taken, and ORCH-R105 where the run has not come
+    to such an op.
     """
     loaded = await store.load(run_id)
     if loaded is None:
         raise failures.unknown_run(run_id)
     head = loaded.head
+    if head.workflow != program.name:
+        raise failures.other_workflow(head.workflow, run_id, program.name)
     is_same = head.version == program.fingerprint
     names = of_program(program) if is_same else read(await store.program(head.version))
     rows = [row async for row in store.history(run_id)]
     kept, is_reached = _kept(rows, names, before)
     if before is not None and not is_reached:
-        raise failures.not_reached(before, run_id)
+        raise failures.not_reached(before, run_id, _ops_in(kept, names))
     apart = None if artifacts is None else Apart(store, artifacts)
     require_names(new_id)
     at = time()
@@ -124,6 +127,12 @@ def _kept(rows: Sequence[Row], names: Described, before: str | None) -> tuple[li
             if line:
                 kept.append(line)
     return kept, False
+
+
+def _ops_in(lines: Sequence[str], names: Described) -> Sequence[str]:
+    """The ops that lines are about, in the order in which they were come to."""
+    paths = (loads(line.partition("\t")[0])[2] for line in lines if line[:1] == "[")
+    return list(dict.fromkeys(names.named(path)[0] for path in paths if path and not path.endswith("/")))
 
 
 def _is_about(path: str, op: str) -> bool:

@@ -69,7 +69,7 @@ def import_command(file: Path, store: str | None, as_json: bool, debug: bool) ->
         artifacts = await asyncio.to_thread(artifacts_of, opened.url)
         return await carried.imported(opened, artifacts, run, owner=f"import:{uuid4().hex}")
 
-    head = with_store(store, add)
+    head = with_store(store, add, may_make=True)
     if as_json:
         from orchestrator.cli.runs.listing import head_data
 

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def with_store(given: str | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """What ``work`` gives for the store that ``--store`` names. Raises ``JournalError`` ORCH-R093 and ORCH-R094,
-    and ORCH-R097 for one that fails meanwhile."""
+def with_store(given: str | None, work: Callable[[Store], Awaitable[T]], *, may_make: bool = False) -> T:
+    """What ``work`` gives for the store that ``--store`` names, which is made where there is none, if it ``may_make``
+    one. Raises ``JournalError`` ORCH-R093 and ORCH-R094, and ORCH-R097 for one that fails meanwhile."""
 
     async def opened() -> T:
-        from orchestrator.running.stores import opened as open_
+        from orchestrator.running.stores import opened as made
         from orchestrator.runtime.journal.stores.failed import told
+        from orchestrator.runtime.journal.stores.opened import open_store
 
-        store, _ = await open_(store_url(given))
+        url = store_url(given)
+        store = (await made(url))[0] if may_make else await open_store(url, may_make=False)
         with told(store.url):
             try:
                 return await work(store)

@@ -101,6 +101,7 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
     )
     static = {name: value for name, value in own.items() if value is not None}
     workflow, _ = for_static(found.workflow, Job([Case(run_id, static)]))
+    with_store(store, lambda opened: _require_to_go_on(opened, run_id, workflow.name))
     compiled = compile_workflow(
         workflow, EngineChoice(model, engine, base_url, cluster_file).for_app(found.app).cluster()
     )
@@ -113,6 +114,19 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
             raise error
         code = show_runs(workflow.name, outcomes, facts, as_json=as_json, many=False)
     return ending(code, results)
+
+
+async def _require_to_go_on(store: Store, run_id: str, workflow: str) -> None:
+    """Raise ``RunError`` before any engine starts: ORCH-R023 for an unknown run, ORCH-R021 for one of another workflow,
+    and ORCH-R033 for one that somebody has cancelled."""
+    from orchestrator.cli.runs.showing import head_of
+    from orchestrator.runtime.failures import other_workflow, run_over
+
+    head = await head_of(store, run_id)
+    if head.workflow != workflow:
+        raise other_workflow(head.workflow, run_id, workflow)
+    if head.status == "cancelled":
+        raise run_over(head)
 
 
 def _made_ready(run_id: str, store: str | None, *, as_json: bool) -> int:

@@ -20,6 +20,16 @@ LOG_FAILED: Final = "ORCH-R048"
 """A run's log could not be written, or read."""
 
 
+def no_store(where: str) -> JournalError:
+    """ORCH-R093, for a place where nobody has kept a run."""
+    return JournalError(
+        "ORCH-R093",
+        f"there is no store of runs at {where}",
+        why="it is made for a run that is kept there, and nobody has kept one",
+        fix="name the one that is meant with --store or ORCH_STORE; a relative path begins in the current folder",
+    )
+
+
 class Advice(NamedTuple):
     """Why a store fails, and what to do."""
 

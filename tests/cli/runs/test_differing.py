@@ -44,6 +44,9 @@ def test_what_two_runs_did_otherwise(orch: Orch, folder: Path) -> None:
 
 
 def test_an_unknown_run_is_an_error(orch: Orch, folder: Path) -> None:
-    ended = orch("runs", "diff", "a", "b", "--store", str(folder / "runs.db"))
+    (folder / "live.py").write_text(FLOW)
+    store = str(folder / "runs.db")
+    orch("run", "live.py", "-i", "text=a", "-i", "more=false", "--store", store, "--run-id", "a")
+    ended = orch("runs", "diff", "a", "b", "--store", store)
     assert ended.code == 1
     assert "ORCH-R023" in ended.err

@@ -158,6 +158,8 @@ def test_the_commands_that_decide_about_a_write_are_printed_whole(tmp_path: Path
 
 
 def test_what_is_wrong_with_a_command_is_a_coded_error(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    assert orch(tmp_path, "run", "flow.py:approve", "-i", "amount=3", "--run-id", "r").returncode == 3
     for words, code in ((("show", "none"), "ORCH-R023"), (("shw",), "ORCH-U001"), (("settle", "r", "op"), "ORCH-U002")):
         ended = orch(tmp_path, "runs", *words)
         assert code in ended.stderr

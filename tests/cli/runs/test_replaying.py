@@ -32,6 +32,9 @@ def test_a_finished_run_is_answered_from_its_log(orch: Orch, folder: Path) -> No
     looked = (folder / "looked.txt").read_text()
     whole = orch("runs", "replay", "r", "live.py", "--store", store)
     assert (whole.code, whole.out) == (0, "r: everything is answered from its log\n")
+    (folder / "other.py").write_text(FLOW.replace("def flow", "def other"))
+    refused = orch("runs", "replay", "r", "other.py", "--store", store)
+    assert (refused.code, "run r is one of `flow`, and not of `other`" in refused.err) == (1, True)
     (folder / "live.py").write_text(FLOW.replace("look(text)[:20]", "look(text + '!')[:20]"))
     other = orch("runs", "replay", "r", "live.py", "--store", store)
     assert other.code == 1

@@ -35,6 +35,9 @@ def flow(topic: str, tone: str) -> str:
     return llm(f"{saved}, said {tone}", name="told")
 
 
+FLOW = flow
+
+
 @pytest.fixture(autouse=True)
 def _afresh() -> None:
     calls.clear()
@@ -78,14 +81,14 @@ async def test_another_input_makes_again_what_depends_on_it() -> None:
 @pytest.mark.parametrize("before", ["told", None])
 async def test_another_prompt_is_tried_for_the_price_of_one_call(before: str | None) -> None:
     @workflow
-    def edited(topic: str, tone: str) -> str:
+    def flow(topic: str, tone: str) -> str:
         facts = llm(f"facts about {topic}", name="facts_now")
         saved = save(facts)
         return llm(f"Say {tone}: {saved}", name="said")
 
-    store, compiled = MemoryStore(), compile_workflow(edited)
+    store, compiled = MemoryStore(), compile_workflow(flow)
     async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
-        await runtime.run(compile_workflow(flow), {"topic": "ants", "tone": "kindly"}, run_id="r")
+        await runtime.run(compile_workflow(FLOW), {"topic": "ants", "tone": "kindly"}, run_id="r")
         calls.clear()
         await fork(store, compiled.program, "r", "f", before=before)
         assert (await runtime.resume(compiled, "f")).value == "<Say kindly: saved <facts about ants>>"
@@ -97,14 +100,14 @@ async def test_another_prompt_is_tried_for_the_price_of_one_call(before: str | N
 
 async def test_code_that_takes_other_inputs_cannot_go_on_with_those_of_the_run() -> None:
     @workflow
-    def other(topic: list[int]) -> str:
+    def flow(topic: list[int]) -> str:
         return llm(f"facts about {topic}")
 
     store = MemoryStore()
     async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
-        await runtime.run(compile_workflow(flow), {"topic": "ants", "tone": "kindly"}, run_id="r")
+        await runtime.run(compile_workflow(FLOW), {"topic": "ants", "tone": "kindly"}, run_id="r")
     with pytest.raises(RunError) as raised:
-        await fork(store, compile_workflow(other).program, "r", "f")
+        await fork(store, compile_workflow(flow).program, "r", "f")
     assert raised.value.code == "ORCH-R021"
 
 
@@ -132,6 +135,21 @@ async def test_an_op_that_the_run_has_not_come_to_is_an_error(before: str) -> No
     with pytest.raises(RunError) as raised:
         await forked(before=before)
     assert raised.value.code == "ORCH-R105"
+    assert "`told`" in (raised.value.diagnostics[0].why or ""), "it names those that it has come to"
+
+
+async def test_the_code_of_another_workflow_begins_no_fork() -> None:
+    @workflow
+    def other(topic: str, tone: str) -> str:
+        return save(topic + tone)
+
+    store = MemoryStore()
+    async with Runner({"default": ScriptedEngine(reply)}, store=store) as runtime:
+        await runtime.run(compile_workflow(flow), {"topic": "ants", "tone": "kindly"}, run_id="r")
+    with pytest.raises(RunError, match="is one of `flow`, and not of `other`") as raised:
+        await fork(store, compile_workflow(other).program, "r", "f")
+    assert raised.value.code == "ORCH-R021"
+    assert await store.head("f") is None
 
 
 class Dying(MemoryStore):

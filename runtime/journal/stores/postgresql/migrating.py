@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.errors import JournalError
+from orchestrator.runtime.journal.stores.failed import no_store
 from orchestrator.runtime.journal.stores.postgresql.address import Address
 from orchestrator.runtime.journal.stores.postgresql.connections import Session, settled
 
@@ -23,13 +24,16 @@ VERSION_TABLE: Final = "orch_version"
 _LOCK: Final = 0x6F726368  # "orch": any number, but for all the same one
 
 
-async def migrate(session: Session, address: Address) -> str:
-    """Bring the tables up to date; the schema that they are in.
+async def migrate(session: Session, address: Address, *, may_make: bool) -> str:
+    """Bring the tables up to date, or make them; the schema that they are in.
 
-    Raises ``JournalError``: ORCH-R111 where a newer version of the code has changed them, ORCH-R112 where there is no
-    schema to make them in.
+    Raises ``JournalError``: ORCH-R093 where there are none and none may be made, ORCH-R111 where a newer version of the
+    code has changed them, ORCH-R112 where there is no schema to make them in.
     """
-    if await _revision(session) != REVISIONS[-1]:
+    revision = await _revision(session)
+    if revision is None and not may_make:
+        raise no_store(address.url)
+    if revision != REVISIONS[-1]:
         await asyncio.to_thread(_upgrade, address)
         await _revision(session)
     (row,) = (await session.run("SELECT current_schema()")).rows

@@ -126,19 +126,21 @@ class PostgresqlStore:
         self._has_claimed = False
 
     @classmethod
-    async def open(cls, url: str) -> PostgresqlStore:
-        """Open a store, and make its tables or bring them up to date; several processes may do so at once.
+    async def open(cls, url: str, *, may_make: bool = True) -> PostgresqlStore:
+        """Open a store, and make its tables, if it ``may_make`` them, or bring them up to date; several processes may
+        do so at once.
 
         ``url``: ``postgresql://user@host:5432/database``, with ``?schema=NAME`` for a schema of its own, which is made
         where there is none; without it the tables are where the session's ``search_path`` begins
-        (:mod:`~orchestrator.runtime.journal.stores.postgresql.address`). Raises ``JournalError`` ORCH-R110 for a URL
-        that cannot be read, ORCH-R111 for tables that a newer version has changed, and ``psycopg.Error`` for a database
+        (:mod:`~orchestrator.runtime.journal.stores.postgresql.address`). Raises ``JournalError`` ORCH-R093 where
+        there are no tables, ORCH-R110 for a URL that cannot be read, ORCH-R111 for tables that a newer version has
+        changed, and ``psycopg.Error`` for a database
         that cannot be reached.
         """
         address = Address.of(url)
         writes, reads = Session(address), Session(address)
         try:
-            schema = await migrate(writes, address)
+            schema = await migrate(writes, address, may_make=may_make)
             store = cls(address, writes, reads, schema)
         except BaseException:
             await writes.close()

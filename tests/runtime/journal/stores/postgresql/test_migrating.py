@@ -38,6 +38,16 @@ async def test_several_that_open_a_new_schema_at_once_find_it_made(postgresql: S
         await store.close()
 
 
+async def test_tables_that_are_not_there_are_made_only_where_they_may_be(postgresql: Server) -> None:
+    url = f"{postgresql.url}?schema=s{secrets.token_hex(8)}"
+    for _ in range(2):
+        with pytest.raises(JournalError, match="there is no store of runs at postgresql://") as raised:
+            await PostgresqlStore.open(url, may_make=False)
+        assert raised.value.code == "ORCH-R093"
+    await (await PostgresqlStore.open(url)).close()
+    await (await PostgresqlStore.open(url, may_make=False)).close()
+
+
 async def test_tables_of_a_newer_version_are_refused_and_left_alone(url: str, schema: str, postgresql: Server) -> None:
     async with await psycopg.AsyncConnection.connect(postgresql.url, autocommit=True) as connection:
         await connection.execute(f"UPDATE {schema}.orch_version SET version_num = '0999'")
