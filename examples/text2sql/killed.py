@@ -21,7 +21,6 @@ from typing import Final
 import click
 
 from orchestrator.cli.runs.opening import with_store
-from orchestrator.runtime.journal.reading.described import read
 from orchestrator.runtime.journal.reading.timeline import Step, timeline
 from orchestrator.runtime.journal.stores.base import Store
 
@@ -68,7 +67,7 @@ def answered(key: str) -> int:
     async def count(store: Store) -> int:
         return sum(head.key.startswith(f"{key}/") for head in await store.heads(status=["done"], limit=100) if head.key)
 
-    return with_store(None, count)
+    return with_store(None, count, may_make=True)
 
 
 def calls_of(key: str) -> Calls:
@@ -78,11 +77,11 @@ def calls_of(key: str) -> Calls:
         found = {}
         for head in await store.heads(limit=100):
             if head.key and head.key.startswith(f"{key}/"):
-                history = await timeline(store.history(head.run_id), read(await store.program(head.version)))
+                history = await timeline(store, head.run_id)
                 found |= {(head.run_id, step.path): step for step in history.steps if step.kind == "decode"}
         return found
 
-    return with_store(None, look)
+    return with_store(None, look, may_make=True)
 
 
 def _say(text: str) -> None:

@@ -23,10 +23,13 @@ from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.stored import loads
 from orchestrator.runtime.journal.lines.wire import Wire
 from orchestrator.runtime.journal.reading.carried import UNFINISHED, remove_half
-from orchestrator.runtime.journal.reading.described import Described, of_program, read
+from orchestrator.runtime.journal.reading.described import Described, Versions, of_program, read
 from orchestrator.runtime.journal.stores.base import Change, Claim, Loaded, NewRun, Row, Store
 from orchestrator.runtime.program.program import Program
 from orchestrator.runtime.run_ids import require_names
+
+Names = tuple[Described, Described]
+"""What ops are called by the version that executes a run now, and by that which has written a row of it."""
 
 
 async def fork(
@@ -54,11 +57,12 @@ async def fork(
     if head.workflow != program.name:
         raise failures.other_workflow(head.workflow, run_id, program.name)
     is_same = head.version == program.fingerprint
-    names = of_program(program) if is_same else read(await store.program(head.version))
-    rows = [row async for row in store.history(run_id)]
-    kept, is_reached = _kept(rows, names, before)
+    now = of_program(program) if is_same else read(await store.program(head.version))
+    versions = Versions(store)
+    rows = [(row, (now, await versions.of(row))) async for row in store.history(run_id)]
+    kept, is_reached = _kept(rows, before)
     if before is not None and not is_reached:
-        raise failures.not_reached(before, run_id, _ops_in(kept, names))
+        raise failures.not_reached(before, run_id, _ops_in(rows))
     apart = None if artifacts is None else Apart(store, artifacts)
     require_names(new_id)
     at = time()
@@ -113,26 +117,31 @@ def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarte
     return started
 
 
-def _kept(rows: Sequence[Row], names: Described, before: str | None) -> tuple[list[str], bool]:
+def _kept(rows: Sequence[tuple[Row, Names]], before: str | None) -> tuple[list[str], bool]:
     """The lines in front of the first one about the op with a name, or inside of it; and whether there is one."""
     kept: list[str] = []
-    for row in rows:
+    for row, names in rows:
         if row.is_snapshot:
             continue
         for line in row.data.decode(errors="surrogatepass").split("\n"):
             if line[:1] == "[" and before is not None:
                 path = loads(line.partition("\t")[0])[2]
-                if _is_about(names.named(path)[0], before):
+                if any(_is_about(each.named(path)[0], before) for each in names):
                     return kept, True
             if line:
                 kept.append(line)
     return kept, False
 
 
-def _ops_in(lines: Sequence[str], names: Described) -> Sequence[str]:
-    """The ops that lines are about, in the order in which they were come to."""
-    paths = (loads(line.partition("\t")[0])[2] for line in lines if line[:1] == "[")
-    return list(dict.fromkeys(names.named(path)[0] for path in paths if path and not path.endswith("/")))
+def _ops_in(rows: Sequence[tuple[Row, Names]]) -> Sequence[str]:
+    """The ops that the run has come to, in order: what they are called now, or were by the version that did."""
+    found: dict[str, None] = {}
+    for row, names in rows:
+        for line in () if row.is_snapshot else row.data.decode(errors="surrogatepass").split("\n"):
+            path = loads(line.partition("\t")[0])[2] if line[:1] == "[" else ""
+            if path and not path.endswith("/"):
+                found[next((name for name, op in (each.named(path) for each in names) if op), path)] = None
+    return list(found)
 
 
 def _is_about(path: str, op: str) -> bool:

@@ -64,11 +64,10 @@ def diff_command(first: str, second: str, store: str | None, as_json: bool, debu
 
 
 async def _history(store: Store, run_id: str) -> Timeline:
-    from orchestrator.runtime.journal.reading import described
     from orchestrator.runtime.journal.reading.timeline import timeline
 
-    head = await head_of(store, run_id)
-    return await timeline(store.history(run_id), described.read(await store.program(head.version)))
+    await head_of(store, run_id)
+    return await timeline(store, run_id)
 
 
 def differences(one: Timeline, other: Timeline) -> Iterator[Difference]:

@@ -36,12 +36,10 @@ def show_command(run_id: str, store: str | None, as_json: bool, debug: bool) -> 
     del debug
 
     async def read(opened: Store) -> tuple[Head, Timeline]:
-        from orchestrator.runtime.journal.reading import described
         from orchestrator.runtime.journal.reading.timeline import timeline
 
         head = await head_of(opened, run_id)
-        version = described.read(await opened.program(head.version))
-        return head, await timeline(opened.history(run_id), version)
+        return head, await timeline(opened, run_id)
 
     head, found = with_store(store, read)
     if as_json:

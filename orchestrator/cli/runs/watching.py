@@ -34,18 +34,18 @@ def watch_command(run_id: str, store: str | None, debug: bool) -> int:
     del debug
 
     async def follow(opened: Store) -> str:
-        from orchestrator.runtime.journal.reading import described
+        from orchestrator.runtime.journal.reading.described import Versions
         from orchestrator.runtime.journal.reading.timeline import Reading
         from orchestrator.runtime.journal.stores.base import OVER
 
         head = await head_of(opened, run_id)
-        reading = Reading(described.read(await opened.program(head.version)))
+        reading, versions = Reading(), Versions(opened)
         stopped, seen = (*OVER, "suspended", "paused"), 0
         while True:
             head = await head_of(opened, run_id)  # before the rows, so that none of its last ones is missed
             async for row in opened.history(run_id, after=seen):
                 seen = row.number
-                for step in reading.row(row):
+                for step in reading.row(row, await versions.of(row)):
                     deliver(step_line(step, reading.timeline.began or head.created_at))
             if head.status in stopped or (head.status == "waiting" and head.wake_at is None):
                 for line in head_lines(head, reading.timeline):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,10 @@ from orchestrator.runtime.program.program import Program, Region
 
 if TYPE_CHECKING:
     from orchestrator.planner.plan import OpPlan, Plan
+    from orchestrator.runtime.journal.stores.base import Row, Store
 
 FORMAT: Final = 1
+_RUN: Final = re.compile(rb'^\["run",.*$', re.MULTILINE)
 _PART: Final = re.compile(r"[^/]*/|[^/]+$")
 _KEY: Final = re.compile(r"[^#\[./]*")
 _NUMBERS: Final = re.compile(r"#\d+(?=[\[./])|\[\d+\](?=/)")
@@ -61,6 +64,26 @@ class Described:
             shown += (key if op is None else op.id) + part[len(key) :]
             around += _NUMBERS.sub("", part)
         return shown, op
+
+
+class Versions:
+    """What is kept of the versions that have written a run's log, of each row in order."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, Described] = {}
+        self._now = Described()
+
+    async def of(self, row: Row) -> Described:
+        """That of the version which has written a row, as the first row and each snapshot say."""
+        run = _RUN.search(row.data) if row.is_snapshot or row.number == 1 else None
+        if run is not None:
+            with suppress(ValueError, LookupError, TypeError, RecursionError):  # a damaged line changes nothing
+                version = str(json.loads(run[0])[3]["version"])
+                if version not in self._known:
+                    self._known[version] = read(await self._store.program(version))
+                self._now = self._known[version]
+        return self._now
 
 
 def described(program: Program, plan: Plan) -> bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
 from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.lines.line import VERSION, upgraded
-from orchestrator.runtime.journal.reading.described import Described
-from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.reading.described import Described, Versions
+from orchestrator.runtime.journal.stores.base import Row, Store
 from orchestrator.runtime.journal.stores.failed import DAMAGED
 
 Status = str
@@ -29,7 +29,7 @@ class Step:
     path: str
     """By the keys of ops."""
     name: str
-    """By their ids, where those are known: ``turns[3]/verdict``."""
+    """By their ids, where those are known, in the latest version that has the op: ``turns[3]/verdict``."""
     kind: str | None
     place: str | None
     where: str | None
@@ -76,12 +76,12 @@ class Timeline:
     """What of the log could not be read."""
 
 
-async def timeline(rows: AsyncIterable[Row], described: Described) -> Timeline:
+async def timeline(store: Store, run_id: str) -> Timeline:
     """What the rows say that are kept of a run, as far as none is lost; what a snapshot says again is left out."""
-    reading = Reading(described)
+    reading, versions = Reading(), Versions(store)
     try:
-        async for row in rows:
-            reading.row(row)
+        async for row in store.history(run_id):
+            reading.row(row, await versions.of(row))
     except JournalError as error:  # what is behind rows that are lost cannot be understood without them
         if error.code != DAMAGED:
             raise
@@ -92,9 +92,9 @@ async def timeline(rows: AsyncIterable[Row], described: Described) -> Timeline:
 class Reading:
     """A timeline while it is read, row by row."""
 
-    def __init__(self, described: Described) -> None:
+    def __init__(self) -> None:
         self.timeline = Timeline()
-        self._described = described
+        self._described = Described()
         self._steps: dict[str, Step] = {}
         self._since: dict[str, tuple[str, float]] = {}
         """Since when a step waits, and for what."""
@@ -102,8 +102,10 @@ class Reading:
         self._last = 0.0
         self._is_first = True
 
-    def row(self, row: Row) -> list[Step]:
-        """Read a row; the steps that it says something of."""
+    def row(self, row: Row, described: Described) -> list[Step]:
+        """Read a row that the version has written which is described; the steps that it says something of."""
+        if described is not self._described:
+            self._rename(described)
         if row.is_snapshot and not self._is_first:
             return []
         self._is_first = False
@@ -117,6 +119,13 @@ class Reading:
             if step is not None:
                 touched[id(step)] = step
         return list(touched.values())
+
+    def _rename(self, described: Described) -> None:
+        """Call what was done before as this version does, as far as it has it."""
+        self._described = described
+        for step in self.timeline.steps:
+            name, op = described.named(step.path)
+            step.name = step.name if op is None else name
 
     def _line(self, text: str) -> Step | None:
         if text[:1] in ("", "m", "M"):

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
+from orchestrator import llm, tool, workflow
+from orchestrator.compiler import Compiled
+from orchestrator.compiler import compile as compile_workflow
+from orchestrator.errors import RunError
+from orchestrator.runtime.coordinator.forking import fork
+from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.reading.described import Described, DescribedOp
 from orchestrator.runtime.journal.reading.timeline import Reading, Timeline
+from orchestrator.runtime.journal.reading.timeline import timeline as read_timeline
 from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.stores.memory import MemoryStore
+from orchestrator.runtime.runner import Runner
 
 
 def timeline(*lines: str, described: Described | None = None) -> Timeline:
     """What lines of a log say, a row each."""
-    reading = Reading(described or Described())
+    reading, described = Reading(), described or Described()
     for number, text in enumerate((str(VERSION), *lines), 1):
-        reading.row(Row(number, False, 0.0, f"{text}\n".encode()))
+        reading.row(Row(number, False, 0.0, f"{text}\n".encode()), described)
     return reading.timeline
 
 
@@ -63,8 +74,53 @@ def test_messages_are_no_problem_wherever_they_are() -> None:
 
 
 def test_a_snapshot_says_nothing_twice() -> None:
-    reading = Reading(Described())
+    reading = Reading()
     text = f'{VERSION}\n["done",10.0,"9f",["x"],null,[100,null,20],0.5,["stop"]]\n'.encode()
-    reading.row(Row(1, False, 0.0, text))
-    reading.row(Row(2, True, 0.0, text))
+    reading.row(Row(1, False, 0.0, text), Described())
+    reading.row(Row(2, True, 0.0, text), Described())
     assert reading.timeline.steps[0].input_tokens == 100
+
+
+@tool(effects="reads")
+async def fail(text: str) -> str:
+    raise ValueError(text)
+
+
+def versions() -> tuple[Compiled, Compiled]:
+    """Two versions of a workflow, of which the second has another name for one op, and has not got two others."""
+
+    @workflow
+    def flow() -> str:
+        facts = llm("Facts?", name="facts")
+        return fail(llm(f"{facts} Really?", temperature=0.5, name="doubts"))
+
+    first = compile_workflow(flow)
+
+    @workflow
+    def flow() -> str:
+        return llm(f"{llm('Facts?', name='facts_now')}!", name="told")
+
+    return first, compile_workflow(flow)
+
+
+async def test_ops_have_the_names_of_the_latest_version_that_has_them() -> None:
+    store, (first, second) = MemoryStore(), versions()
+    async with Runner({"default": ScriptedEngine(lambda request: "yes")}, store=store) as runner:
+        with pytest.raises(RunError):
+            await runner.run(first, {}, run_id="r")
+        before = await read_timeline(store, "r")
+        assert [step.name for step in before.steps] == ["facts", "doubts", "fail_1"]
+        await runner.resume(second, "r")
+    assert [step.name for step in (await read_timeline(store, "r")).steps] == ["facts_now", "doubts", "fail_1", "told"]
+
+
+@pytest.mark.parametrize("before", ["doubts", "facts", "facts_now", "told"])
+async def test_a_run_is_forked_at_an_op_of_any_of_its_versions(before: str) -> None:
+    store, (first, second) = MemoryStore(), versions()
+    async with Runner({"default": ScriptedEngine(lambda request: "yes")}, store=store) as runner:
+        with pytest.raises(RunError):
+            await runner.run(first, {}, run_id="r")
+        await runner.resume(second, "r")
+        await fork(store, second.program, "r", "f", before=before)
+        assert (await runner.resume(second, "f")).value == "yes"
+    assert "told" in [step.name for step in (await read_timeline(store, "f")).steps]
