@@ -87,10 +87,13 @@ async def tool(
     spec: ToolCall,
     ledger: Ledger,
     *,
+    after: int | None = None,
     attempt: Attempt | None = None,
     once: OnceOp | None = None,
 ) -> Outcome:
     """What a tool returns. ``attempt`` is None where nobody needs to know when it begins.
+
+    The first ``after`` events of the log are durable before it acts; by default all that there are.
 
     A pure one waits for nothing, as it shows nothing to anybody outside the run, and one that must run at most once
     waits when its turn has come.
@@ -99,7 +102,7 @@ async def tool(
     is_apart = frame.region.own_code[op.first]
     if is_apart:
         admit(execution, tp)
-    if spec.effects != "pure" and spec.once is None and (waiting := execution.log.barrier()) is not None:
+    if spec.effects != "pure" and spec.once is None and (waiting := execution.log.barrier(after)) is not None:
         await waiting
     args = [frame.v[slot] for slot in op.args]
     if spec.in_pauses:

@@ -118,6 +118,8 @@ async def _map(at: Structured) -> Sequence[Any]:
     if body.region.is_inline:
         yielded = await _in_slices(execution, items_in_turn(body.region.whole, lists, captured))
         return [[each[position] for each in yielded] for position in range(op.count)]
+    # Items know nothing of each other, unless they are one after the other; a second attempt knows of the first.
+    after = at.frame.after if spec.concurrency != 1 and at.attempt == 1 else None
     yielded = [()] * length
     done = 0
 
@@ -132,7 +134,7 @@ async def _map(at: Structured) -> Sequence[Any]:
         for index in indices:
             inputs = [*(items[index] for items in lists), *captured]
             tally = Tally()
-            yielded[index] = await at.run(body, inputs, f"[{index}]/", tally)
+            yielded[index] = await at.run(body, inputs, f"[{index}]/", tally, after=after)
             if tally.records >= WORTH_SUPERSEDING:
                 execution.emit(ItemDone(f"{at.path}[{index}]/", tuple(yielded[index]), time()))
                 tally.records = 1

@@ -45,13 +45,32 @@ class Dataflow:
         self._begin = begin
 
     def run(
-        self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger, tally: Tally
+        self,
+        region: Region,
+        inputs: Sequence[object],
+        path: str,
+        ledger: Ledger,
+        tally: Tally,
+        *,
+        after: int | None = None,
     ) -> Coroutine[Any, Any, Sequence[Any]]:
-        """What a region yields; ``tally`` counts what the journal has of it."""
-        return _inline(region, inputs) if region.is_inline else self.run_frame(region, inputs, path, ledger, tally)
+        """What a region yields; ``tally`` counts what the journal has of it.
+
+        The first ``after`` events of the log have led to what it is given; by default all that there are now.
+        """
+        if region.is_inline:
+            return _inline(region, inputs)
+        return self.run_frame(region, inputs, path, ledger, tally, after=after)
 
     async def run_frame(
-        self, region: Region, inputs: Sequence[object], path: str, ledger: Ledger, tally: Tally
+        self,
+        region: Region,
+        inputs: Sequence[object],
+        path: str,
+        ledger: Ledger,
+        tally: Tally,
+        *,
+        after: int | None = None,
     ) -> Sequence[Any]:
         """:meth:`run`, for a region that may wait."""
         resumed = self.execution.resumed
@@ -60,7 +79,7 @@ class Dataflow:
             tally.records += 1
             return known.yielded
         v = [*inputs, *[None] * region.blanks]
-        frame = Frame(region, v, path, ledger, known)
+        frame = Frame(region, v, path, ledger, known=known, after=self.execution.log.taken if after is None else after)
         ready = self._advance(frame, 0)
         if region.sequential:
             while ready:
@@ -144,6 +163,7 @@ class Dataflow:
         at = time()
         if inside is not None and inside < WORTH_SUPERSEDING and _is_found_again(op):
             frame.records += inside
+            frame.after = execution.log.taken
             execution.note(OpDone(frame.path, op.id, values, at))
             return
         took_s = execution.starts.take(frame.path, op.id, at)
@@ -156,6 +176,7 @@ class Dataflow:
             execution.note(done)  # it is made again
         else:
             frame.records += 1
+        frame.after = execution.log.taken
 
 
 async def _inline(region: Region, inputs: Sequence[object]) -> Sequence[Any]:

@@ -14,13 +14,17 @@ from orchestrator.runtime.program.program import Op, Region
 class Frame:
     """One execution of a region."""
 
-    __slots__ = ("group", "known", "ledger", "path", "pending", "records", "region", "v")
+    __slots__ = ("after", "group", "known", "ledger", "path", "pending", "records", "region", "v")
 
-    def __init__(self, region: Region, v: list[Any], path: str, ledger: Ledger, known: Known | None) -> None:
+    def __init__(
+        self, region: Region, v: list[Any], path: str, ledger: Ledger, *, known: Known | None, after: int
+    ) -> None:
         self.region = region
         self.v = v
         self.path = path
         self.ledger = ledger
+        self.after = after
+        """So many events of the log have led to what its ops are given: these are durable before one acts on it."""
         self.known = known
         self.pending = list(region.pending)
         self.group: Group | None = None

@@ -103,7 +103,7 @@ async def _tool_at_once(execution: Execution, frame: Frame, op: Op, spec: ToolCa
     begin_enclosing()
     execution.activity.begin()
     try:
-        return await calls.tool(execution, frame, op, spec, frame.ledger)
+        return await calls.tool(execution, frame, op, spec, frame.ledger, after=frame.after)
     except BaseException as error:
         _say_why(execution, frame, op, error)
         raise

@@ -43,6 +43,8 @@ class Structured:
         """What a region inside takes from around it."""
         return [self.frame.v[slot] for slot in body.captures]
 
-    def run(self, body: Body, inputs: Sequence[object], frame: str, tally: Tally) -> Coroutine[Any, Any, Sequence[Any]]:
-        """What a region inside yields in the frame that ``path`` goes on with."""
-        return self.flow.run(body.region, inputs, f"{self.path}{frame}", self.ledger, tally)
+    def run(
+        self, body: Body, inputs: Sequence[object], frame: str, tally: Tally, *, after: int | None = None
+    ) -> Coroutine[Any, Any, Sequence[Any]]:
+        """What a region inside yields in the frame that ``path`` goes on with; ``after`` is as in ``Dataflow.run``."""
+        return self.flow.run(body.region, inputs, f"{self.path}{frame}", self.ledger, tally, after=after)

@@ -25,7 +25,7 @@ class RunLog:
         self.run_id = run_id
         self.events: list[Event] = []
         """What has happened; what need not be written down, too."""
-        self._taken = 0
+        self.taken = 0
         """How many of those were taken by the journal."""
         self._durable = 0
         """How many of those that were taken are known to be durable."""
@@ -47,13 +47,16 @@ class RunLog:
             raise
         except BaseException as error:
             raise self._failed(error, event) from error
-        self._taken += 1
+        self.taken += 1
 
-    def barrier(self) -> Awaitable[None] | None:
-        """What to wait for until everything written down is durable; None if it is. Raises ``JournalError``."""
+    def barrier(self, taken: int | None = None) -> Awaitable[None] | None:
+        """What to wait for until everything written down is durable, or so much of it as had been ``taken`` when that
+        was so many; None if it is. Raises ``JournalError``."""
         if self.failure is not None:
             raise self.failure
-        taken = self._taken
+        if taken is not None and taken <= self._durable:
+            return None
+        taken = self.taken
         try:
             waiting = self._journal.barrier(self.run_id)
         except BaseException as error:
@@ -107,7 +110,7 @@ class RunLog:
         self.failure = self.failure or JournalError(
             LOG_FAILED,
             f"run {self.run_id} was ended, because the journal failed: {in_a_line(error)}",
-            why=f"{why}; of its {self._taken} events the first {self._durable} are known to be durable, and {lost} is "
+            why=f"{why}; of its {self.taken} events the first {self._durable} are known to be durable, and {lost} is "
             "not; nothing more was started",
             fix=f"{fix}, and resume the run: what is not durable is executed again, except for `once` tools, which are "
             "unsettled then",
