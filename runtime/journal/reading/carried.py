@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ from orchestrator.runtime.run_ids import require_names
 FORMAT: Final = 1
 UNFINISHED: Final = "(not whole yet)"
 """The version of a run whose log is being added, by an import or a fork."""
+_VERSION: Final = re.compile(rb'^\["version",.*$', re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -125,6 +127,7 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
         if sha256(data).hexdigest() != name.rpartition("-")[2]:
             raise _damaged(f"the artifact {name!r:.100} has other content than its name says")
     require_names(head.run_id, head.tenant, head.key)
+    counted = _counted(run.rows)
     await remove_half(store, head.run_id)
     new = NewRun(head.run_id, head.workflow, UNFINISHED, head.tenant, head.key)
     first, *others = run.rows
@@ -142,6 +145,8 @@ async def imported(store: Store, artifacts: Artifacts | None, run: Carried, *, o
     claim = Claim(created.run_id, created.epoch)
     for row in others:
         (store.snapshot if row.is_snapshot else store.append)(claim, row.data)
+        if row.number <= counted and (waiting := store.barrier(head.run_id)) is not None:
+            await waiting  # or it would be one row with the next
     is_over = head.status in OVER
     change = Change(head.status if is_over else "paused", head.why if is_over else "imported", None, head.version)
     store.append(claim, b"", change=change)
@@ -157,6 +162,14 @@ async def remove_half(store: Store, run_id: str) -> None:
     head = await store.head(run_id)
     if head is not None and head.version == UNFINISHED:
         await store.remove([run_id])
+
+
+def _counted(rows: Iterable[Row]) -> int:
+    """So many rows are counted by a line of the log, as of earlier versions. Raises ``JournalError`` ORCH-R096."""
+    try:
+        return max((int(json.loads(line)[-1]) for row in rows for line in _VERSION.findall(row.data)), default=0)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise _damaged(described(error)) from error
 
 
 def _put_all(artifacts: Artifacts, values: dict[str, bytes]) -> None:

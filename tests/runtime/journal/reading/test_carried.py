@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import tool, workflow
+from orchestrator.compiler import Compiled
+from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import JournalError, RunError
 from orchestrator.runtime.journal.artifacts.apart import names_in
 from orchestrator.runtime.journal.artifacts.folder import Folder
@@ -14,6 +17,9 @@ from orchestrator.runtime.journal.reading.carried import UNFINISHED, exported, i
 from orchestrator.runtime.journal.stores.base import Change, Claim, NewRun, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.opened import open_store
+from orchestrator.runtime.runner import Runner
+
+CALLS: list[int] = []
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -103,3 +109,45 @@ async def test_a_large_value_that_is_not_what_its_name_says_is_refused(store: St
     assert await store.load("r1") is None
     with pytest.raises(JournalError):
         await imported(MemoryStore(), None, run, owner="i")
+
+
+@tool(effects="reads")
+async def step(number: int) -> int:
+    CALLS.append(number)
+    if number == 3 and CALLS.count(3) < 3:
+        raise ValueError("not yet")
+    return number + 1
+
+
+def versions() -> tuple[Compiled, Compiled]:
+    """Two versions of a workflow, of which the second calls something more in front."""
+
+    @workflow
+    def flow() -> int:
+        return step(step(step(step(0))))
+
+    first = compile_workflow(flow)
+
+    @workflow
+    def flow() -> int:
+        step(9)
+        return step(step(step(step(0))))
+
+    return first, compile_workflow(flow)
+
+
+async def test_what_earlier_versions_have_done_counts_where_a_run_was_brought(store: Store) -> None:
+    CALLS.clear()
+    source, (first, second) = MemoryStore(), versions()
+    async with Runner(store=source) as runner:
+        for version in (first, second):
+            with pytest.raises(RunError):
+                await runner.run(version, {}, run_id="r1") if version is first else await runner.resume(version, "r1")
+    rows = [(row.number, row.data) async for row in source.history("r1")]
+    (changed,) = [row.number async for row in source.history("r1") if row.is_snapshot]
+    await imported(store, None, read(await lines_of(source)), owner="i")
+    brought = [(row.number, row.data) async for row in store.history("r1")]
+    assert brought[:changed] == rows[:changed]
+    async with Runner(store=store) as runner:
+        assert (await runner.resume(second, "r1")).value == 4
+    assert sorted(CALLS) == [0, 1, 2, 3, 3, 3, 9], "nothing is made again but what failed"
