@@ -164,18 +164,21 @@ def _go_on(execution: Execution, state: State) -> None:
 def _failed_op(execution: Execution) -> str | None:
     """The op whose failure came first and was not caught, with its frame; None if an inline op or the run itself
     failed."""
-    done = {(event.frame, event.op) for event in execution.events if isinstance(event, OpDone)}
     failed: list[OpUnsettled | OpFailed] = []
     for event in execution.events:
-        if isinstance(event, OpCaught):
-            body = f"{attempt_path(event.frame, event.op, event.attempt)}."
-            failed = [each for each in failed if not each.frame.startswith(body)]
-        elif isinstance(event, OpUnsettled) or (
-            isinstance(event, OpFailed) and event.began and event.retry_in_s is None
-        ):
+        over: tuple[str, ...] = ()  # failures inside of these have no consequences any more
+        if isinstance(event, OpDone):
+            over = tuple(f"{event.frame}{event.op}{end}" for end in (".", "[", "#", "/"))
+        elif isinstance(event, OpCaught):
+            over = (f"{attempt_path(event.frame, event.op, event.attempt)}.",)
+        elif isinstance(event, OpFailed) and event.retry_in_s is not None:
+            around = attempt_path(event.frame, event.op, event.attempt)
+            over = (f"{around}.", f"{around}[")
+        elif isinstance(event, OpUnsettled) or (isinstance(event, OpFailed) and event.began):
             failed.append(event)
-    first = next((event for event in failed if (event.frame, event.op) not in done), None)
-    return None if first is None else first.frame + first.op
+        if over and failed:
+            failed = [each for each in failed if not f"{each.frame}{each.op}/".startswith(over)]
+    return failed[0].frame + failed[0].op if failed else None
 
 
 async def _within_seconds(execution: Execution, inputs: tuple[object, ...]) -> Any:
