@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from orchestrator.dsl.types.secret import holds_secret
 from orchestrator.errors import Diagnostic, RunError
 from orchestrator.runtime.failures import first_line
-from orchestrator.runtime.journal.lines.secrets import named
+from orchestrator.runtime.journal.lines.secrets import confused, named
 from orchestrator.runtime.tools.apart import in_checks
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.values.at_run_time import adapter, at_run_time, runs_own_code
@@ -43,6 +43,7 @@ def checked_inputs(
     given = {**defaults, **inputs}
     problems: list[str] = [f"there is no parameter `{name}`" for name in inputs if name not in params]
     values: list[object] = []
+    secrets: dict[str, list[object]] = {}
     for name, tp in params.items():
         if name not in given:
             problems.append(f"`{name}` is missing")
@@ -52,7 +53,8 @@ def checked_inputs(
         except ValidationError as error:
             problems.append(f"`{name}`: {first_line(error)}")
         else:
-            values.append(named(value, name) if holds_secret(tp) else value)
+            values.append(named(value, name, secrets) if holds_secret(tp) else value)
+    problems += confused(secrets)
     if problems:
         fix = f"its parameters are ({', '.join(params)})"
         raise RunError.collect([Diagnostic("ORCH-R007", f"wrong inputs: {each}", fix=fix) for each in problems])

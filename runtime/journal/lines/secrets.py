@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from copy import copy
@@ -60,30 +60,33 @@ def variable_of(name: str) -> str:
     return VARIABLE + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
 
 
-def named(value: Any, name: str) -> Any:
-    """A value of an input whose secrets know their names; containers that hold some are copied."""
+def named(value: Any, name: str, found: dict[str, list[object]] | None = None) -> Any:
+    """A value of an input whose secrets know their names; containers that hold some are copied. What they are is added
+    to ``found``, by name."""
     cls = type(value)
     if cls in _NAMED:
+        if found is not None:
+            found.setdefault(name, []).append(value.get_secret_value())
         return _NAMED[cls](name, type(value.get_secret_value()).__name__, value.get_secret_value())
     if isinstance(value, dict):
-        parts = {key: named(each, f"{name}.{key}") for key, each in value.items()}
+        parts = {key: named(each, f"{name}.{key}", found) for key, each in value.items()}
         changed = {key: each for key, each in parts.items() if each is not value[key]}
         made = copy(value) if changed else value
         made.update(changed)
         return made
     if isinstance(value, (list, tuple)):
-        items = [named(each, f"{name}.{n}") for n, each in enumerate(value)]
+        items = [named(each, f"{name}.{n}", found) for n, each in enumerate(value)]
         if all(map(is_, items, value)):
             return value
         return cls(*items) if hasattr(cls, "_fields") else cls(items)
-    return _with_named_fields(value, name)
+    return _with_named_fields(value, name, found)
 
 
-def _with_named_fields(value: Any, name: str) -> Any:
+def _with_named_fields(value: Any, name: str, found: dict[str, list[object]] | None) -> Any:
     held = vars(value) if isinstance(value, BaseModel) else {}
     if is_dataclass(value):
         held = {each.name: getattr(value, each.name) for each in fields(value) if hasattr(value, each.name)}
-    parts = {field: named(each, f"{name}.{field}") for field, each in held.items()}
+    parts = {field: named(each, f"{name}.{field}", found) for field, each in held.items()}
     changed = {field: each for field, each in parts.items() if each is not held[field]}
     if isinstance(value, BaseModel) and changed:
         return value.model_copy(update=changed)
@@ -91,6 +94,18 @@ def _with_named_fields(value: Any, name: str) -> Any:
     for field, each in changed.items():
         object.__setattr__(made, field, each)
     return made
+
+
+def confused(found: Mapping[str, Sequence[object]]) -> Iterator[str]:
+    """A sentence for each variable of the environment that several secrets have which are not the same; what they are
+    is given by name."""
+    alike: dict[str, list[tuple[str, object]]] = {}
+    for name, values in found.items():
+        alike.setdefault(variable_of(name), []).extend((name, each) for each in values)
+    for variable, secrets in alike.items():
+        if any(value != secrets[0][1] for _, value in secrets):
+            names = " and ".join(f"`{name}`" for name, _ in secrets)
+            yield f"{names} are not the same secret, and whoever resumes the run has one for them, {variable}"
 
 
 def sealed(secret: Any) -> list[str]:

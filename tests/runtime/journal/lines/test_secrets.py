@@ -17,6 +17,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 
+from orchestrator.errors import RunError
 from orchestrator.runtime.inputs import checked_inputs
 from orchestrator.runtime.journal.lines.secrets import (
     MissingSecretError,
@@ -239,3 +240,24 @@ def test_a_new_process_reads_it_from_its_own_environment(tmp_path: Path) -> None
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert process.stdout == "rotated since\n"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"a.b": SecretStr("one"), "a": {"b": SecretStr("other")}},
+        {"a_b": SecretStr("one"), "a": {"b": SecretStr("other")}},
+        {"key": SecretStr("one"), "KEY": SecretStr("other")},
+    ],
+    ids=["name", "variable", "case"],
+)
+def test_secrets_that_an_environment_could_not_tell_apart_are_refused(keys: dict[str, Any]) -> None:
+    params = {"keys": dict[str, SecretStr | dict[str, SecretStr]]}
+    with pytest.raises(RunError, match="are not the same secret") as caught:
+        checked_inputs(params, {"keys": keys})
+    assert not {"one", "other"} & set(str(caught.value).split())
+
+
+def test_one_secret_may_stand_in_several_places() -> None:
+    params = {"account": Account, "account_key": SecretStr}
+    checked_inputs(params, {"account": Account(user="u", key=SecretStr("one")), "account_key": SecretStr("one")})
