@@ -11,6 +11,7 @@ from orchestrator.errors import RunError, SourceLoc
 from orchestrator.runtime.failures import first_line
 from orchestrator.runtime.journal.events import region_key
 from orchestrator.runtime.values.at_run_time import adapter
+from orchestrator.runtime.values.by_value import by_value
 
 
 class Human(Protocol):
@@ -61,6 +62,6 @@ def accepted(
         why = f"the choices are {', '.join(choices)}"
         raise RunError("ORCH-R031", f"the answer to `{id}` is {answer!r}", where=where, why=why)
     try:
-        return adapter(type).validate_python(answer)
+        return by_value(adapter(type).validate_python(answer))
     except ValidationError as error:
         raise RunError("ORCH-R031", f"the answer to `{id}` does not fit", where=where, why=first_line(error)) from error

@@ -16,6 +16,7 @@ from orchestrator.runtime.journal.lines.secrets import confused, named
 from orchestrator.runtime.tools.apart import in_checks
 from orchestrator.runtime.tools.threads import ToolThreads
 from orchestrator.runtime.values.at_run_time import adapter, at_run_time, runs_own_code
+from orchestrator.runtime.values.by_value import by_value
 
 if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
@@ -49,7 +50,7 @@ def checked_inputs(
             problems.append(f"`{name}` is missing")
             continue
         try:
-            value = given[name] if tp is Any else adapter(at_run_time(tp)).validate_python(given[name])
+            value = by_value(given[name] if tp is Any else adapter(at_run_time(tp)).validate_python(given[name]))
         except ValidationError as error:
             problems.append(f"`{name}`: {first_line(error)}")
         else:

@@ -36,6 +36,7 @@ from orchestrator.runtime.kv.admission import enclosing
 from orchestrator.runtime.result import RunResult, run_result
 from orchestrator.runtime.tools.caller import caller
 from orchestrator.runtime.tools.tasks import contain_tasks
+from orchestrator.runtime.values.by_value import by_value
 
 _log: Final = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ async def result_of(execution: Execution, inputs: tuple[object, ...]) -> RunResu
     return run_result(
         execution.program,
         execution.run_id,
-        value,
+        by_value(value),
         events=execution.events,
         spending=execution.earlier,
         seconds=perf_counter() - start,

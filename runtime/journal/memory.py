@@ -12,7 +12,8 @@ _ENDS: Final = frozenset({RunDone, RunFailed})
 
 
 class MemoryJournal:
-    """Keeps the events of the runs in progress and of the last ``kept`` that ended; values are kept by reference."""
+    """Keeps the events of the runs in progress and of the last ``kept`` that ended, and their values as they are: those
+    are the run's own, which nobody outside of it has (:mod:`orchestrator.runtime.values.by_value`)."""
 
     def __init__(self, kept: int = FINISHED_RUNS_KEPT) -> None:
         self._runs: dict[str, list[Event]] = {}

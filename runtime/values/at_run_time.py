@@ -169,20 +169,21 @@ def runs_own_code(tp: Any) -> bool:
 def checked_result(tp: Any, value: object) -> Any:
     """``value`` validated as what a tool declares; raises :class:`WrongResultError`.
 
-    Nothing is coerced but numpy's scalars, which become Python's where those are declared.
+    Nothing is coerced but numpy's scalars, which become Python's where those are declared. What can be changed in it is
+    the run's own: the tool may go on with what it has returned.
     """
     if isinstance(value, CoroutineType):
         value.close()
         raise WrongResultError("it returned a coroutine: write the tool, or what wraps it, as `async def`")
     if tp is Any:
-        return value
+        return by_value(value)
     try:
-        return adapter(tp).validator.validate_python(value, strict=True)
+        return by_value(adapter(tp).validator.validate_python(value, strict=True))
     except ValidationError as error:
         problem = error
     if "numpy" in sys.modules:
         with suppress(ValidationError, RecursionError):
-            return adapter(tp).validate_python(plain_within(value), strict=True)
+            return by_value(adapter(tp).validate_python(plain_within(value), strict=True))
     raise WrongResultError(first_line(problem)) from problem
 
 

@@ -1,11 +1,12 @@
-"""Arguments by value: what a tool does to its arguments stays with it.
+"""Arguments and results by value: what a tool does to them stays with it.
 
 Values of a workflow are shared: by every op that uses them, by equal ops that were merged into one, by the iterations
 of a loop or map around them, and by the journal. A tool that appends to a list it was given would change them for all
 of these where it runs in this process, and for none in another one or when the run is resumed. So each call gets
 containers of its own, those of ``collections`` and of the user's classes too; only what is declared cheap, and so runs
 in the event loop, is trusted not to change anything. Objects that only the user knows how to copy, like connections,
-are handed over as they are.
+are handed over as they are. What comes in from outside becomes the run's own in the same way: the inputs, what a tool
+returns, what a person says. So does what goes out: a result belongs to whoever gets it.
 
 A number whose text only a ``Decimal`` would have read (:mod:`.decimals`) becomes the plain float that it is.
 """
