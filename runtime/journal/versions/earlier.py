@@ -3,7 +3,8 @@
 Under the program that wrote it a result is found by its path. Under another one it is found by what the op does and
 what it is given: by its key and the digest of its inputs, within the same frame, whatever stands before it. So a call
 that was put in between, a moved line and a new name lose nothing, and a call whose prompt comes out differently is
-made again.
+made again. Where an item of a map finds nothing in its own frame, it takes what another item gave for the same inputs:
+items have other numbers once one was put in front of them.
 
 What wrote something, or was answered by a person, is not made again because the code has changed. Where such a result
 does not fit any more, somebody has to say what is to be done.
@@ -11,10 +12,11 @@ does not fit any more, somebody has to say what is to be done.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.runtime.journal.lines.line import RESULTS, WROTE, Data
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
@@ -23,6 +25,8 @@ from orchestrator.runtime.program.program import Program, Region
 
 _Kind = tuple[str, str, str]
 """A frame, a key and a digest."""
+_ITEM: Final = re.compile(r"(?:(?<=/)|^)(map(?:~\d+)?(?:#\d+)?)\[\d+\]/")
+"""An item of a map, in a frame by the keys of ops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Earlier:
         self._program = program
         self._left: dict[_Kind, deque[Result]] = defaultdict(deque)
         self._by_frame: dict[str, dict[_Kind, None]] = defaultdict(dict)
+        self._in_items: dict[_Kind, dict[_Kind, None]] = defaultdict(dict)
+        """It has, for a frame without the numbers of items, the same in each item."""
         self._moved: dict[str, list[Result]] = defaultdict(list)
         """It has, by key, what has written something in a frame where no op has that key now."""
 
@@ -76,6 +82,7 @@ class Earlier:
             fresh.sort(key=lambda each: (len(each.name), each.name))
             known.extend(fresh)
             self._by_frame[kind[0]][kind] = None
+            self._in_items[_of_any_item(kind)][kind] = None
             if fresh and not self._has_op(*kind[:2]):
                 self._moved[kind[1]] += (each for each in fresh if each.has_written)
         return alignment
@@ -90,8 +97,10 @@ class Earlier:
         self._moved[key].append(failed)
 
     def take(self, frame: str, key: str, digest: str) -> Result | None:
-        """A result that fits: of an op with this key and these inputs in this frame."""
-        left = self._left.get((frame, own_key(key), digest))
+        """A result that fits: of an op with this key and these inputs in this frame, or in that of another item."""
+        kind = frame, own_key(key), digest
+        others = (self._left[each] for each in self._in_items.get(_of_any_item(kind), ()))
+        left = self._left.get(kind) or next(filter(None, others), None)
         if not left:
             return None
         found = next(
@@ -134,6 +143,10 @@ class Earlier:
     def _of(self, frame: str) -> Iterator[Result]:
         for kind in self._by_frame.get(frame, ()):
             yield from self._left[kind]
+
+
+def _of_any_item(kind: _Kind) -> _Kind:
+    return _ITEM.sub(r"\1[]/", kind[0]), *kind[1:]
 
 
 def _frame_now(frame: str, alignment: Alignment) -> str:

@@ -161,6 +161,36 @@ async def test_items_of_a_map_are_kept() -> None:
     assert again == {"look q": 1, "end": 1}
 
 
+async def test_items_keep_what_they_gave_behind_one_that_was_put_in_front() -> None:
+    def flow(n: int) -> str:
+        return end("".join(map_(look, ["a", "b", "b"], limit=5)))
+
+    first = flow
+
+    def flow(n: int) -> str:  # type: ignore[no-redef]
+        return end("".join(map_(look, ["new", "b", "a", "b", "b"], limit=5)))
+
+    _, again, _ = await first_then(first, flow)
+    assert again == {"look new": 1, "look b": 1, "end": 1}, "each result is taken once"
+
+
+async def test_no_item_writes_again_behind_one_that_was_put_in_front() -> None:
+    def flow(n: int) -> str:
+        return end("".join(map_(save, ["a", "b"], limit=5)))
+
+    first = flow
+
+    def flow(n: int) -> str:  # type: ignore[no-redef]
+        return end("".join(map_(save, ["new", "a", "b"], limit=5)))
+
+    with pytest.raises(RunError) as failure:
+        await first_then(first, flow)
+    assert (failure.value.code, failure.value.undecided) == ("ORCH-R104", ("map_1[0]/save_1",))
+    broken[:] = [True]
+    _, again, _ = await first_then(first, flow, decisions={"map_1[0]/save_1": "again"})
+    assert again == {"save new": 1, "end": 1}
+
+
 async def test_a_write_with_other_inputs_waits_for_a_decision() -> None:
     def flow(n: int) -> str:
         return end(f"{pay(100)}")
