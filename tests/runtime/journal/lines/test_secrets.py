@@ -245,9 +245,9 @@ def test_a_new_process_reads_it_from_its_own_environment(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "keys",
     [
-        {"a.b": SecretStr("one"), "a": {"b": SecretStr("other")}},
-        {"a_b": SecretStr("one"), "a": {"b": SecretStr("other")}},
-        {"key": SecretStr("one"), "KEY": SecretStr("other")},
+        {"a.b": SecretStr("hush-1"), "a": {"b": SecretStr("hush-2")}},
+        {"a_b": SecretStr("hush-1"), "a": {"b": SecretStr("hush-2")}},
+        {"key": SecretStr("hush-1"), "KEY": SecretStr("hush-2")},
     ],
     ids=["name", "variable", "case"],
 )
@@ -255,9 +255,9 @@ def test_secrets_that_an_environment_could_not_tell_apart_are_refused(keys: dict
     params = {"keys": dict[str, SecretStr | dict[str, SecretStr]]}
     with pytest.raises(RunError, match="are not the same secret") as caught:
         checked_inputs(params, {"keys": keys})
-    assert not {"one", "other"} & set(str(caught.value).split())
+    assert "hush" not in str(caught.value)
 
 
 def test_one_secret_may_stand_in_several_places() -> None:
     params = {"account": Account, "account_key": SecretStr}
-    checked_inputs(params, {"account": Account(user="u", key=SecretStr("one")), "account_key": SecretStr("one")})
+    checked_inputs(params, {"account": Account(user="u", key=SecretStr("hush-1")), "account_key": SecretStr("hush-1")})
