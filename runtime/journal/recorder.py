@@ -24,15 +24,17 @@ from orchestrator.errors import JournalError
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_lines, message_of
 from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import (
-    CleanupStarted,
+    Answered,
+    Asked,
+    Decided,
     Event,
     ItemDone,
+    OpCaught,
     OpDone,
-    OpStarted,
-    Reserved,
+    OpSettled,
     RunDone,
     RunFailed,
-    RunResumed,
+    TimerSet,
     TurnDone,
 )
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
@@ -56,8 +58,9 @@ _SUSPENDS: Final = frozenset({"ORCH-R020", "ORCH-R104"})
 """Failures that wait for a person."""
 _LONGEST_WHY: Final = 2000
 """Characters of what stands with the head of a run; its log has all of it."""
-_BEGINNINGS: Final = (RunResumed, OpStarted, Reserved, CleanupStarted)
-"""They say that something begins, and nothing of what comes of it."""
+_LASTING: Final = (OpDone, TurnDone, ItemDone, OpCaught, OpSettled, Asked, Answered, TimerSet, Decided)
+"""What they say is there when the run is resumed, and does not happen again. What begins, fails, or was spent may be
+said again at every resumption, though nothing comes of the run."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -171,7 +174,7 @@ class Recorder:
                 raise
             data = b""  # it is found again from what is inside
         change = None if isinstance(event, OpDone) else _change(event)
-        if self.is_behind_death and not isinstance(event, _BEGINNINGS):
+        if self.is_behind_death and data and _is_progress(event):
             self.is_behind_death, change = False, replace(change or Change(), has_progressed=True)
         self._tail_bytes += len(data) + self._beside()
         self._write(run_id, data, change)
@@ -332,6 +335,11 @@ def _change(event: Event) -> Change | None:
     if event.code == _CANCELLED:
         return Change("cancelled", message)
     return Change("suspended" if event.code in _SUSPENDS else "failed", f"{event.code}: {message}")
+
+
+def _is_progress(event: Event) -> bool:
+    """Whether the run has come further with it, for good."""
+    return isinstance(event, _LASTING) and not (isinstance(event, OpSettled) and event.verdict == "did not happen")
 
 
 def _remembered(program: Program) -> Remembered | None:

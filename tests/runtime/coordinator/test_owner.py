@@ -15,7 +15,17 @@ from orchestrator.runtime.coordinator import owner
 from orchestrator.runtime.coordinator.notices import answer, questions
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.coordinator.submitting import submit
-from orchestrator.runtime.journal.events import RunStarted
+from orchestrator.runtime.engines.base import Usage
+from orchestrator.runtime.journal.events import (
+    Event,
+    OpDone,
+    OpFailed,
+    OpSettled,
+    OpStarted,
+    Reserved,
+    RunStarted,
+    Spent,
+)
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 from orchestrator.runtime.runner import Runner
@@ -260,3 +270,33 @@ async def test_a_run_has_come_further_when_something_has_come_of_it_and_not_when
     async with Runner(store=store) as runtime:
         await runtime.resume(compiled, "r")
     assert DEATHS == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("event", "deaths"),
+    [
+        (OpStarted("", "begins_1", 1, 2.0), 1),
+        (OpFailed("", "goes_on_1", 1, "ORCH-R001", "no", None, 2.0), 1),
+        (Reserved("", "goes_on_1", Usage(1), None, 2.0), 1),
+        (Spent("", "goes_on_1", Usage(1), None, 2.0), 1),
+        (OpSettled("", "begins_1", "did not happen", "check", (), None, 2.0), 1),
+        (OpSettled("", "begins_1", "happened", "check", (1,), None, 2.0), 0),
+        (OpDone("", "begins_1", (1,), 2.0), 0),
+    ],
+    ids=lambda each: each if isinstance(each, int) else type(each).__name__,
+)
+async def test_a_run_has_not_come_further_with_what_is_said_again_whenever_it_is_resumed(
+    event: Event, deaths: int
+) -> None:
+    store, compiled = MemoryStore(), compile_workflow(twice)
+    await submit(store, compiled, {"n": 1}, run_id="r")
+    await store.claim("a", lease_s=0)
+    me = Owner(store)
+    taken = await me.take(compiled.program, "r")
+    assert taken is not None
+    taken.log.append("r", event)
+    if (waiting := taken.log.barrier("r")) is not None:
+        await waiting
+    (head,) = await store.heads()
+    assert head.deaths == deaths
+    await me.close()
