@@ -129,6 +129,8 @@ def _ordered(value: Any, depth: int, left: list[int]) -> Any:
         return {key: _ordered(each, depth - 1, left) for key, each in ordered.items()}
     if _ATOMS.issuperset(map(type, value)):
         return value
+    if len(value) > left[0] and len(value) - sum(map(_ATOMS.__contains__, map(type, value))) > left[0]:
+        raise TypeError  # before any is looked into
     return kind([each if type(each) in _ATOMS else _ordered(each, depth - 1, left) for each in value])
 
 

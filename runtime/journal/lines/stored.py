@@ -38,6 +38,7 @@ from orchestrator.runtime.journal.values.tree import (
     Writer,
 )
 
+_ONLY_TEXTS: Final = frozenset({str})
 _DIGITS: Final = 4000
 """Python reads ints with so many digits at once."""
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -109,7 +110,9 @@ class Types:
         """See :func:`encode`."""
         kind, tree = type(value), value
         try:
-            if kind not in PLAIN:
+            if kind is dict and _is_flat(value):  # type: ignore[arg-type]
+                pass  # as most results
+            elif kind not in PLAIN:
                 tree = self.writes[kind](Writer(self.writes, chats), value, 1)
             elif kind is str and chats is not None and (number := chats.noted(value)) is not None:  # type: ignore[arg-type]
                 tree = {"~said": number}
@@ -140,6 +143,15 @@ class Types:
         """Make the forms of a class. Raises :class:`NotKeptError` if it has none."""
         write, read = form_of(cls, tag, is_lean=cls in OWN)
         self.writes[cls], self.reads[tag] = write, read
+
+
+def _is_flat(value: dict[Any, Any]) -> bool:
+    """Whether a dict is its own tree, and nothing is nested in it."""
+    return (
+        PLAIN.issuperset(map(type, value.values()))
+        and _ONLY_TEXTS.issuperset(map(type, value))
+        and next(iter(value), "")[:1] != "~"
+    )
 
 
 class _Writes(dict[type, Write]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from hashlib import blake2b
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,12 @@ def test_plain_data_is_digested_as_one_unless_it_is_deep_or_large() -> None:
         assert value_digest(_anew(deep)) == value_digest(deep)
     assert len(seen) == 1 + 2 * PLAIN_DEPTH
     assert len({value_digest(each) for each in ([{}], ({},), [()], [[]], {"a": {}}, {"a": ()}, {"a": None})}) == 7
+
+
+def test_what_is_counted_of_a_long_list_is_what_is_nested_in_it() -> None:
+    """Logs that were written have such digests."""
+    long = [*range(2 * PLAIN_PARTS), {"a": 1}]
+    assert value_digest(long) == blake2b(b"plain" + marshal.dumps(long, 2), digest_size=16).hexdigest()
 
 
 def test_shared_parts_are_visited_once() -> None:
