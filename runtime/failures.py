@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.runtime.journal.stores.base import Head
 
 
+UNREADABLE: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading the log of a run raises that was damaged, or that somebody else has written: nothing in it is what it
+should be."""
 SETTLED_AS_FAILED: Final = "ORCH-R027"
 UNDECIDED: Final = "ORCH-R104"
 _MOST_NAMED: Final = 5

@@ -29,12 +29,10 @@ from orchestrator.runtime.journal.artifacts.base import Artifacts
 from orchestrator.runtime.journal.events import Event
 from orchestrator.runtime.journal.lines.line import VERSION
 from orchestrator.runtime.journal.lines.live import Live
-from orchestrator.runtime.journal.lines.paths import UnknownPathError
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.recorder import Recorder
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.stores.base import Row, Store
-from orchestrator.runtime.journal.values.tree import NotReadError
 from orchestrator.runtime.journal.versions.earlier import Result
 from orchestrator.runtime.journal.versions.version_change import (
     History,
@@ -116,7 +114,7 @@ async def rehearse(program: Program, store: Store, run_id: str, artifacts: Artif
     except LostUnderAnotherError as error:
         found.problem = failures.lost_under_another(str(error), run_id, head.version)
         return found
-    except (UnknownPathError, NotReadError, ValueError) as error:
+    except failures.UNREADABLE as error:
         found.problem = failures.unreadable(run_id, error)
         return found
     state = replay(program, events)

@@ -59,19 +59,22 @@ async def fork(
     is_same = head.version == program.fingerprint
     now = of_program(program) if is_same else read(await store.program(head.version))
     versions = Versions(store)
-    rows = [(row, (now, await versions.of(row))) async for row in store.history(run_id)]
-    kept, is_reached = _kept(rows, before)
-    if before is not None and not is_reached:
-        raise failures.not_reached(before, run_id, _ops_in(rows))
+    try:
+        rows = [(row, (now, await versions.of(row))) async for row in store.history(run_id)]
+        kept, is_reached = _kept(rows, before)
+        if before is not None and not is_reached:
+            raise failures.not_reached(before, run_id, _ops_in(rows))
+    except failures.UNREADABLE as error:
+        raise failures.unreadable(run_id, error) from error
     apart = None if artifacts is None else Apart(store, artifacts)
     require_names(new_id)
     at = time()
     try:
         started = _started(program, loaded, apart)
         given = tuple(inputs.get(name, value) for name, value in zip(program.params, started.inputs, strict=True))
-    except ValueError as error:
+    except failures.UNREADABLE as error:
         if is_same:
-            raise
+            raise failures.unreadable(run_id, error) from error
         raise failures.other_version(program.name, run_id, head.version, program.fingerprint) from error
     beginning: list[Event] = [
         RunStarted(new_id, program.name, program.fingerprint, given, at, started.budget, started.tenant),
@@ -111,9 +114,9 @@ def _started(program: Program, loaded: Loaded, apart: Apart | None) -> RunStarte
                 chats.add(message_of(line, apart))
     live.read_rows(loaded.rows)
     first = live.run_line("run")
-    assert first is not None, "a run begins with its inputs"
-    started = Wire(program, chats, apart).read(loads(first.text))
-    assert isinstance(started, RunStarted)
+    started = None if first is None else Wire(program, chats, apart).read(loads(first.text))
+    if not isinstance(started, RunStarted):
+        raise ValueError("it does not begin with the inputs of the run")
     return started
 
 

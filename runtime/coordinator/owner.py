@@ -21,6 +21,7 @@ from orchestrator.errors import JournalError, OrchError, RunError, described
 from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.execution.at_most_once.once import UNSAID, settle
 from orchestrator.runtime.failures import (
+    UNREADABLE,
     lost_under_another,
     not_kept,
     other_version,
@@ -45,7 +46,7 @@ from orchestrator.runtime.journal.stores.base import (
     Store,
 )
 from orchestrator.runtime.journal.stores.failed import is_of_store, told
-from orchestrator.runtime.journal.values.tree import NotKeptError, NotReadError
+from orchestrator.runtime.journal.values.tree import NotKeptError
 from orchestrator.runtime.journal.versions.version_change import (
     History,
     LostUnderAnotherError,
@@ -202,7 +203,7 @@ class Owner:
                 settled = await self._settled(program, recorder, claim, taken.events)
                 taken = replace(taken, events=[*taken.events, *settled])
             return taken
-        except (LookupError, NotReadError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             failure = unreadable(run_id, error)
             await self.give_back_for(run_id, failure)
             raise failure from error
