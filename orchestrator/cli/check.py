@@ -118,6 +118,7 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
     """Trace and verify a workflow; where static parameters have no defaults, for each of their values, and tell of the
     first. Raises :class:`TraceError` or :class:`IRError` with everything wrong."""
     from orchestrator.dsl.declared.arguments_changed import changed_arguments
+    from orchestrator.dsl.questions_within import questions_within
     from orchestrator.dsl.static import shown_parameter
     from orchestrator.dsl.types.typing import type_string
     from orchestrator.ir.verify import verify
@@ -145,7 +146,12 @@ def summary(workflow: Workflow[..., Any]) -> Checked:
         any(op.name == "agent.ask" for op in ops),
         {name: _hashed(traced.bindings.tools[name].covered) for name in tools},
         [
-            *(warning for name in tools for warning in changed_arguments(traced.bindings.tools[name])),
+            *(
+                warning
+                for name in tools
+                for warnings in (changed_arguments, questions_within)
+                for warning in warnings(traced.bindings.tools[name])
+            ),
             *_not_kept(next(iter(workflow.variants()))),
         ],
     )

@@ -41,6 +41,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-D056": "a `try` that cannot be compiled",
     "ORCH-D057": "a clock, chance or another answer of the moment is asked for while the workflow is traced",
     "ORCH-D058": "a tool changes its argument, which its caller does not see (a warning of `orch check`)",
+    "ORCH-D059": "a tool calls a workflow that asks a person, whose question is not kept (a warning of `orch check`)",
     "ORCH-D060": "a secret where a model, a person or a journal would have it",
     "ORCH-D043": "a retry over a tool that must run at most once, or a wrong key or check of such a tool",
     "ORCH-D044": "a static parameter of a workflow without a value that is known while it is traced",

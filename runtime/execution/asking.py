@@ -42,9 +42,28 @@ async def ask(execution: Execution, frame: Frame, op: Op, *, spec: Ask, question
         await waiting
     attempt.begin()
     tp = frame.region.types[op.first]
-    answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
+    try:
+        answer = await execution.services.human.ask(frame.path + op.id, question, tp, spec.choices)
+    except RunError as error:
+        if error.code != NOBODY or execution.within is None:
+            raise
+        raise _not_within(execution.within.called, error) from error
     check = partial(accepted, op.id, answer, tp, spec.choices, op.where)
     return Outcome((await checked(execution, tp, check, attempt),))
+
+
+def _not_within(called: str, error: RunError) -> RunError:
+    """Nobody is at hand, and a run that a tool has begun cannot wait for an answer."""
+    tool, _, workflow = called.rpartition("/")[2].rpartition(".")
+    told = error.diagnostics[0]
+    return RunError(
+        NOBODY,
+        told.message,
+        where=told.where,
+        why=f"nobody is at hand, and the tool `{tool}` has called `{workflow}`: what a tool calls is executed anew in "
+        "each attempt, so its questions are not kept",
+        fix=f"call `{workflow}` in the workflow itself, or ask there and give `{tool}` the answer; or {told.fix}",
+    )
 
 
 class _Question:

@@ -118,6 +118,38 @@ def test_a_tool_that_changes_its_argument_is_warned_of(orch: Orch, folder: Path)
     assert [each["code"] for each in only["warnings"]] == ["ORCH-D058"]
 
 
+ASKS = """
+from orchestrator import ask, tool, workflow
+
+@workflow
+def approved(text: str) -> str:
+    return ask(f"May it be {text}?")
+
+@workflow
+def plain(text: str) -> str:
+    return text
+
+@tool
+def within(text: str) -> str:
+    return plain(approved(text))
+
+@workflow
+def answer(query: str) -> str:
+    return within(query)
+"""
+
+
+def test_a_tool_that_calls_a_workflow_that_asks_is_warned_of_with_what_to_do(orch: Orch, folder: Path) -> None:
+    (folder / "asks.py").write_text(ASKS)
+    ended = orch("check", "asks.py:answer")
+    assert ended.code == 0
+    assert "warning[ORCH-D059]: tool `within` calls the workflow `approved`, which asks a person" in ended.out
+    assert "asks.py:12" in ended.out
+    assert "call `approved` in the workflow itself" in ended.out
+    (only,) = json.loads(orch("check", "asks.py:answer", "--json").out)["workflows"]
+    assert [each["code"] for each in only["warnings"]] == ["ORCH-D059"]
+
+
 UNKEPT = """
 from orchestrator import tool, workflow
 

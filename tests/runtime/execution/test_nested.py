@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Happened, Retry, llm, map_, tool, workflow
+from orchestrator import Happened, Retry, ask, llm, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import BudgetError, EngineError, RunError
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -19,6 +19,7 @@ from orchestrator.runtime.engines.errors import overloaded
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
+from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.result import RunResult
 from orchestrator.runtime.runner import Runner
 from orchestrator.runtime.tools.threads import MOST_RUNNING
@@ -237,6 +238,29 @@ def test_runs_on_the_fake_engine_too() -> None:
     with fake(lambda messages: "faked") as engine:
         assert threaded("x") == "fakedfaked"
     assert len(engine.requests) == 2
+
+
+@workflow
+def questions(q: str) -> str:
+    return ask(f"{q}?", name="sure")
+
+
+@tool(effects="idempotent")
+async def unsure(q: str) -> str:
+    return await questions.arun(q)
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()], ids=["without a store", "with one"])
+async def test_a_question_that_nobody_is_there_for_says_where_it_could_wait(store: MemoryStore | None) -> None:
+    async with Runner(store=store) as runtime:
+        with pytest.raises(RunError) as caught:
+            await runtime.run(compile_workflow(around(unsure)), {"q": "hi"})
+    assert caught.value.code == "ORCH-R030"
+    (told,) = caught.value.diagnostics
+    assert told.why is not None
+    assert "the tool `unsure_1` has called `questions`" in told.why
+    assert told.fix is not None
+    assert "call `questions` in the workflow itself, or ask there and give `unsure_1` the answer" in told.fix
 
 
 def asks(q: str) -> Any:
