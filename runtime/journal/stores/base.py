@@ -246,8 +246,8 @@ class Store(Protocol):
         self, run_id: str, status: Status, why: str | None = None, *, of: Collection[Status] = IDLE
     ) -> bool:
         """Change the status of a run that nobody executes and that has a status ``of`` these now, and clear
-        ``wake_at`` and its deaths; False where it has another one, or there is no such run. Raises ``ValueError`` for
-        ``running``, which only a claim gives and takes.
+        ``wake_at``, and its deaths unless it has the status already; False where it has another one than ``of`` these,
+        or there is no such run. Raises ``ValueError`` for ``running``, which only a claim gives and takes.
         """
 
     async def wait(self, timeout_s: float) -> None:

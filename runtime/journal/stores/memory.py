@@ -254,7 +254,7 @@ class MemoryStore:
         run = self._runs.get(run_id)
         if run is None or run.head.status not in of:
             return False
-        run.head = replace(run.head, deaths=0)
+        run.head = replace(run.head, deaths=run.head.deaths if run.head.status == status else 0)
         self._set(run, status, why)
         return True
 

@@ -324,8 +324,8 @@ class Machine(RuleBasedStateMachine):
         is_free = run is not None and run.status != "running"
         assert was_set == is_free
         if run is not None and is_free:
+            run.deaths = run.deaths if run.status == status else 0
             run.become(status)
-            run.deaths = 0
 
     @rule(process=PROCESSES, name=NAMES)
     def remove(self, process: int, name: str) -> None:

@@ -87,7 +87,8 @@ _NOTICES_OF: Final = """
     WHERE run_id = ANY(ARRAY(SELECT run.run_id FROM orch_run AS run WHERE run.owner = %(owner)s))
     ORDER BY run_id, number"""
 _SET_STATUS: Final = f"""
-    UPDATE orch_run AS run SET status = %(status)s, why = %(why)s, wake_at = NULL, deaths = 0, updated_at = {NOW}
+    UPDATE orch_run AS run SET status = %(status)s, why = %(why)s, wake_at = NULL, updated_at = {NOW},
+        deaths = CASE run.status WHEN %(status)s THEN run.deaths ELSE 0 END
     WHERE run.run_id = %(run)s AND run.status = ANY(%(of)s::text[])"""
 _PUT_PROGRAM: Final = "INSERT INTO orch_program VALUES (%(version)s, %(data)b) ON CONFLICT DO NOTHING"
 _PROGRAM: Final = "SELECT data FROM orch_program WHERE version = %(version)s"

@@ -191,9 +191,9 @@ def set_status(
 ) -> bool:
     """Change the status of a run that has one ``of`` these; False where there is none."""
     changed = db.execute(
-        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, deaths = 0, updated_at = ?"
-        f" WHERE run_id = ? AND status IN ({', '.join('?' * len(of))})",
-        (status, why, time.time(), run_id, *of),
+        "UPDATE runs SET status = ?, why = ?, wake_at = NULL, deaths = CASE status WHEN ? THEN deaths ELSE 0 END,"
+        f" updated_at = ? WHERE run_id = ? AND status IN ({', '.join('?' * len(of))})",
+        (status, why, status, time.time(), run_id, *of),
     )
     return changed.rowcount == 1
 

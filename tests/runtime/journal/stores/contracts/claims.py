@@ -234,6 +234,13 @@ class Claims:
         ((_, head),) = await store.claim("and again")
         assert head.deaths == 1, "somebody has said that it may go on"
 
+    async def test_whoever_says_what_a_ready_run_waits_for_forgets_none_of_its_deaths(
+        self, store: Store, other: Store
+    ) -> None:
+        await dying(store, other, ["r"], ALONE)
+        assert await other.set_status("r", "ready", "waits for a worker that has it", of=("ready",))
+        assert (await head_of(store)).deaths == ALONE
+
     async def test_a_run_that_was_put_aside_goes_on_for_who_asks_for_it(self, store: Store, other: Store) -> None:
         await dying(store, other, ["r"], DEATHS)
         ((_, head),) = await store.claim("me", run_id="r")

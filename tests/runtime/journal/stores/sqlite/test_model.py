@@ -273,7 +273,7 @@ class Machine(RuleBasedStateMachine):
         is_free = run is not None and run.status != "running"
         assert self._run(self._stores[process].set_status(name, status)) == is_free
         if run is not None and is_free:
-            run.status, run.deaths = status, 0
+            run.status, run.deaths = status, run.deaths if run.status == status else 0
 
     @rule(process=PROCESSES, name=NAMES)
     def remove(self, process: int, name: str) -> None:
