@@ -110,7 +110,8 @@ async def answer(store: Store, run_id: str, op: str, value: object, *, by: str =
     try:
         question = the_question(run_id, asked, op)
     except RunError as error:
-        await _refuse_where_answered(store, run_id, op, error)
+        if not any(each.is_meant_by(op) for each in asked):
+            await _refuse_where_answered(store, run_id, op, error)
         raise
     if (why := question.wrong(value) or _no_json(value)) is not None:
         raise RunError("ORCH-R031", f"the answer to `{question.op}` is {value!r}", why=why)

@@ -120,6 +120,15 @@ async def test_who_answers_a_question_that_a_run_goes_on_with_is_told_who_did(st
     assert failure.value.code == "ORCH-R032"
 
 
+async def test_a_name_of_several_open_questions_is_no_matter_of_who_answered_an_earlier_one(store: Store) -> None:
+    asked = '["asked",2.0,"loop[%d]/9f3c","turns[%d]/verdict","Fine?",{},null,null,"5a"]\n'
+    earlier = asked % (0, 0) + '["answered",3.0,"loop[0]/9f3c",["yes"],"Ada"]\n'
+    store.append(await claimed(store), (earlier + asked % (2, 2)).encode())
+    store.barrier("r")
+    with pytest.raises(RunError, match="`verdict` means several open questions"):
+        await notices.answer(store, "r", "verdict", "yes")
+
+
 @pytest.mark.parametrize("value", [object(), {1, 2}, {"a": b""}])
 async def test_what_json_cannot_say_is_no_answer(store: Store, value: object) -> None:
     store.append(await claimed(store), b'["asked",2.0,"9999","any","?",{},null,null,"5a"]\n')
