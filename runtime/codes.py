@@ -67,7 +67,7 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R103": "a run was taken over by another process",
     "ORCH-R104": "an op that has written something would do otherwise under this version, and somebody has to decide",
     "ORCH-R105": "a run is to be forked at an op that it has not come to",
-    "ORCH-R106": "a run cannot have this id, key or tenant",
+    "ORCH-R106": "a run cannot have this id, key or tenant, and nobody who tells it something this name",
     "ORCH-R107": "one process after the other has died that executed a run",
     "ORCH-R108": "what watches over a run that is executed has failed",
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",

@@ -35,8 +35,6 @@ SETTLED_AS_FAILED: Final = "ORCH-R027"
 UNDECIDED: Final = "ORCH-R104"
 _MOST_NAMED: Final = 5
 """Of so many ops the names are said."""
-_LONGEST_SHOWN: Final = 100
-"""Characters of a name that is none."""
 
 
 class ReplyError(ValueError):
@@ -218,7 +216,7 @@ def not_reached(op: str, run_id: str, reached: Sequence[str]) -> RunError:
     more = f" and {len(reached) - len(near)} more" if len(reached) > len(near) else ""
     return RunError(
         "ORCH-R105",
-        f"run {run_id} has not come to `{op}`",
+        f"run {run_id} has not come to `{op:.200}`",
         why=f"it has come to {', '.join(f'`{each}`' for each in near)}{more}" if near else "it has come to no op yet",
         fix="take the path of an op as `orch runs show` gives it",
     )
@@ -258,7 +256,7 @@ def settled_failure(op: str, code: str, message: str, raised: Error | None, wher
 def nothing_to_settle(op: str, run_id: str, unsettled: list[str]) -> RunError:
     """ORCH-R026."""
     known = f"unsettled are {', '.join(f'`{each}`' for each in unsettled)}" if unsettled else "nothing is unsettled"
-    return RunError("ORCH-R026", f"`{op}` of run {run_id} cannot be settled", why=known, fix="name one of those")
+    return RunError("ORCH-R026", f"`{op:.200}` of run {run_id} cannot be settled", why=known, fix="name one of those")
 
 
 def not_a_result(op: str, why: str) -> RunError:
@@ -276,7 +274,7 @@ def unknown_run(run_id: str) -> RunError:
     """ORCH-R023."""
     return RunError(
         "ORCH-R023",
-        f"the journal knows no run {run_id}",
+        f"the journal knows no run {run_id:.200}",
         fix="a run's id is `RunResult.run_id`; `orch runs list` has those of a store (--store), and memory forgets all "
         "of them when its process ends",
     )
@@ -350,8 +348,12 @@ def run_exists(run_id: str) -> RunError:
 
 def not_a_name(what: str, text: object, fix: str) -> RunError:
     """ORCH-R106."""
-    shown = repr(text) if len(repr(text)) <= _LONGEST_SHOWN else f"{repr(text)[:_LONGEST_SHOWN]}…"
-    return RunError("ORCH-R106", f"a run cannot have the {what} {shown}", fix=fix)
+    return RunError("ORCH-R106", f"a run cannot have the {what} {text!r:.100}", fix=fix)
+
+
+def nobody_is_called(name: object, fix: str) -> RunError:
+    """ORCH-R106, for whoever tells a run something."""
+    return RunError("ORCH-R106", f"nobody is called {name!r:.100}", fix=fix)
 
 
 def nested_too_deeply() -> RunError:

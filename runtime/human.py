@@ -60,7 +60,7 @@ def accepted(
     """``answer`` as the question ``id`` takes it; raises ``RunError`` ORCH-R031, whose ``why`` says what is wrong."""
     if choices is not None and answer not in choices:
         why = f"the choices are {', '.join(choices)}"
-        raise RunError("ORCH-R031", f"the answer to `{id}` is {answer!r}", where=where, why=why)
+        raise RunError("ORCH-R031", f"the answer to `{id}` is {answer!r:.100}", where=where, why=why)
     try:
         return by_value(adapter(type).validate_python(answer))
     except ValidationError as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from orchestrator.runtime.failures import not_a_name, run_exists, run_under_way
+from orchestrator.runtime.failures import nobody_is_called, not_a_name, run_exists, run_under_way
 from orchestrator.runtime.journal.base import Journal
 from orchestrator.runtime.journal.run_log import RunLog
 
@@ -30,6 +30,12 @@ def require_names(run_id: str, tenant: str = "", key: str | None = None) -> None
     if key is not None and (not _is_line(key, LONGEST_KEY) or not key):
         fix = f"1 to {LONGEST_KEY} printable characters, in a line; a digest stands for what is longer"
         raise not_a_name("key", key, fix)
+
+
+def require_teller(name: str) -> None:
+    """Raise ``RunError`` ORCH-R106 for a name of whoever tells a run something that a line of text does not take."""
+    if not _is_line(name, LONGEST_NAME) or not name:
+        raise nobody_is_called(name, f"a name is 1 to {LONGEST_NAME} printable characters, in a line")
 
 
 def _is_line(text: object, longest: int) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_SQLITE: Final = b"SQLite format 3\0"
+"""What a file of SQLite's begins with."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 debug_option = click.option("--debug", is_flag=True, help="Show tracebacks, and what Ray and the engine print.")
@@ -42,11 +46,23 @@ def check_writable(path: Path | None, option: str) -> None:
         problem, fix = "is a folder", f"name a file, such as {path / 'out.json'}"
     elif not folder.is_dir():
         problem, fix = f"cannot be written: there is no folder {folder}", f"mkdir -p {folder}, or name another file"
+    elif _is_of_database(path):
+        problem, fix = "is a database, of runs or of what was learned", "name another file, or remove it first"
     elif not os.access(path if path.exists() else folder, os.W_OK):
         problem, fix = "cannot be written: permission denied", "check the permissions, or name another file"
     else:
         return
     raise RunError("ORCH-U090", f"{option} {path} {problem}", fix=fix)
+
+
+def _is_of_database(path: Path) -> bool:
+    """Whether a file is one of SQLite's, or one that SQLite keeps beside such a one."""
+    own = path.with_name(re.sub(r"-(wal|shm|journal)$", "", path.name))
+    with suppress(OSError):
+        if own.is_file():  # and no device, which might not answer
+            with own.open("rb") as file:
+                return file.read(len(_SQLITE)) == _SQLITE
+    return False
 
 
 def engine_options(command: Command) -> Command:

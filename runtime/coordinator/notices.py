@@ -1,7 +1,8 @@
 """What others tell a run, from any process and without the code of its workflow: answers, verdicts, pause, cancel.
 
 A notice is one line of JSON, ``[kind, at, by, …]``. It waits in the store until whoever has claimed the run takes it,
-and wakes a run that is waiting or suspended, so that somebody claims it.
+and wakes a run that is waiting or suspended, so that somebody claims it. Who says it is named as a run is, in a line
+(ORCH-R106).
 
 >>> await answer(store, run_id, "verdict", "approve", by="ada")                         # doctest: +SKIP
 """
@@ -28,6 +29,7 @@ from orchestrator.runtime.journal.reading import described as descriptions
 from orchestrator.runtime.journal.reading.questions import Question, answered_questions, open_questions
 from orchestrator.runtime.journal.reading.unsettled import Unsettled, unsettled_ops
 from orchestrator.runtime.journal.stores.base import OVER, Head, Store
+from orchestrator.runtime.run_ids import require_teller
 
 SOMEBODY: Final = "a person"
 
@@ -106,6 +108,7 @@ async def answer(store: Store, run_id: str, op: str, value: object, *, by: str =
     over, ORCH-R032 where there is no such question, or several, or it has another answer, and ORCH-R031 for an answer
     that does not fit.
     """
+    require_teller(by)
     asked = await questions(store, run_id)
     try:
         question = the_question(run_id, asked, op)
@@ -114,7 +117,7 @@ async def answer(store: Store, run_id: str, op: str, value: object, *, by: str =
             await _refuse_where_answered(store, run_id, op, error)
         raise
     if (why := question.wrong(value) or _no_json(value)) is not None:
-        raise RunError("ORCH-R031", f"the answer to `{question.op}` is {value!r}", why=why)
+        raise RunError("ORCH-R031", f"the answer to `{question.op}` is {value!r:.100}", why=why)
     said = Answer(question.path, value, by, time())
     if not await _is_said(store, run_id, question.op, said):
         await _send(store, run_id, said)
@@ -139,6 +142,7 @@ async def settle(
     Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over, unless it failed, and ORCH-R026
     where there is no such tool, somebody has said otherwise, or the result is none that it may give.
     """
+    require_teller(by)
     verdict: Verdict = "did not happen" if did_not_happen else "failed" if failed is not None else "happened"
     if (why := _no_json(result)) is not None:
         raise not_a_result(op, why)
@@ -182,6 +186,7 @@ async def cancel(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
 
     Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is done or cancelled.
     """
+    require_teller(by)
     head = await _not_over(store, run_id)
     said = Cancel(by, time())
     if head.status != "running":
@@ -201,6 +206,7 @@ async def pause(store: Store, run_id: str, *, by: str = SOMEBODY) -> None:
 
     Raises ``RunError``: ORCH-R023 for an unknown run, ORCH-R033 for one that is over.
     """
+    require_teller(by)
     head = await _not_over(store, run_id)
     is_idle = head.status != "running"
     if is_idle and await store.set_status(run_id, "paused", f"paused by {by}", of=(head.status,)):
@@ -237,7 +243,7 @@ def the_question(run_id: str, asked: list[Question], op: str) -> Question:
     listed = ", ".join(f"`{each.op}`" for each in meant or asked)
     problem = "means several open questions" if meant else "is no open question"
     fix = f"name one of {listed}" if listed else "nothing is asked: see what it waits for with `orch runs show`"
-    raise RunError("ORCH-R032", f"`{op}` {problem} of run {run_id}", fix=fix)
+    raise RunError("ORCH-R032", f"`{op:.200}` {problem} of run {run_id}", fix=fix)
 
 
 def _no_json(value: object) -> str | None:

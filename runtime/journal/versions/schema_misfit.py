@@ -43,20 +43,20 @@ def _misfit(schema: Schema, value: object, root: Schema, at: str, left: int) -> 
 def _misfits(schema: Schema, value: object, root: Schema, at: str, left: int) -> Iterator[str | None]:
     """What each part of the schema finds wrong."""
     if "const" in schema and not _same(value, schema["const"]):
-        yield f"{at}{value!r} is not {schema['const']!r}"
+        yield f"{at}{value!r:.100} is not {schema['const']!r}"
     if "enum" in schema and not any(_same(value, each) for each in schema["enum"]):
-        yield f"{at}{value!r} is none of {', '.join(map(repr, schema['enum']))}"
+        yield f"{at}{value!r:.100} is none of {', '.join(map(repr, schema['enum']))}"
     for kind in ("anyOf", "oneOf"):
         if kind in schema:
             wrong = [_misfit(each, value, root, at, left - 1) for each in schema[kind]]
             if None not in wrong:
-                yield f"{at}{value!r} fits none of what it may be: {'; '.join(filter(None, wrong))}"
+                yield f"{at}{value!r:.100} fits none of what it may be: {'; '.join(filter(None, wrong))}"
     for part in schema.get("allOf", ()):
         yield _misfit(part, value, root, at, left - 1)
     named = schema.get("type")
     kinds = [named] if isinstance(named, str) else named or []
     if kinds and not any(_IS[kind](value) for kind in kinds if kind in _IS):
-        yield f"{at}{value!r} is no {' or '.join(kinds)}"
+        yield f"{at}{value!r:.100} is no {' or '.join(kinds)}"
     elif isinstance(value, Mapping):
         yield from _in_object(schema, value, root, at, left)
     elif isinstance(value, (list, tuple)) and isinstance(schema.get("items"), Mapping):

@@ -198,6 +198,27 @@ async def test_a_run_that_is_over_is_told_nothing(store: Store, over: Status) ->
         assert failure.value.code == "ORCH-R033"
 
 
+@pytest.mark.parametrize("by", ["", " Ada", "Ada\n", "\udce9", "A" * 201])
+async def test_who_says_something_has_a_name_that_a_line_takes(store: Store, by: str) -> None:
+    for tell in (
+        notices.answer(store, "r", "amount", 3, by=by),
+        notices.settle(store, "r", "pay_1", by=by),
+        notices.cancel(store, "r", by=by),
+        notices.pause(store, "r", by=by),
+    ):
+        with pytest.raises(RunError) as failure:
+            await tell
+        assert failure.value.code == "ORCH-R106"
+    assert await status(store) == "ready"
+
+
+async def test_what_is_said_of_a_huge_answer_fits_a_screen(store: Store) -> None:
+    for op, value in (("amount", "x" * 10_000), ("verdict", "x" * 10_000), ("x" * 10_000, 3)):
+        with pytest.raises(RunError) as failure:
+            await notices.answer(store, "r", op, value)
+        assert len(str(failure.value)) < 1000
+
+
 async def test_an_unknown_run_is_told_nothing(store: Store) -> None:
     with pytest.raises(RunError) as failure:
         await notices.cancel(store, "another")
