@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
+from weakref import WeakSet
 
 from orchestrator.dsl.types.secret import holds_secret
 from orchestrator.errors import CompileError, Diagnostic, SourceLoc
 from orchestrator.runtime.journal.lines.stored import why_not
-from orchestrator.runtime.program.program import Op, Program
+from orchestrator.runtime.program.program import Op, Program, Region
 from orchestrator.runtime.program.specs import Ask, Generate, ToolCall
 
 _FIX: Final = (
@@ -23,6 +24,8 @@ _FIX: Final = (
     'again does no harm, say effects="pure"'
 )
 _FIX_OF_INPUTS: Final = "pass data, such as a path or an address, and let a pure tool make the object of it"
+_kept: Final[WeakSet[Region]] = WeakSet()
+"""The bodies of programs of which nothing was found: a run costs nothing for ops that it may never reach."""
 
 
 def must_be_kept(op: Op) -> bool:
@@ -45,9 +48,12 @@ def has_written(op: Op) -> bool:
 
 def require_kept(program: Program) -> None:
     """Raises ``CompileError`` with everything that :func:`check_kept` finds."""
+    if program.body in _kept:
+        return
     found = check_kept(program)
     if found:
         raise CompileError.collect(found)
+    _kept.add(program.body)
 
 
 def check_kept(program: Program) -> list[Diagnostic]:

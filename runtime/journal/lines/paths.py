@@ -115,12 +115,12 @@ class Paths:
 
     def frame(self, frame: str, *, by_key: bool = False) -> tuple[str, Region]:
         """A frame in the other of the two forms, and the region that it executes. Raises :class:`UnknownPathError`."""
+        if not frame:
+            return "", self._body
         known = (self._frames_by_key if by_key else self._frames_by_id).get(frame)
         return self._found(frame, by_key=by_key) if known is None else known
 
     def _found(self, frame: str, *, by_key: bool) -> tuple[str, Region]:
-        if not frame:
-            return "", self._body
         cut = frame.rfind("/", 0, -1) + 1
         path, region = self.frame(frame[:cut], by_key=by_key)
         part = frame[cut:]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from orchestrator.runtime.journal.artifacts.apart import Apart, value_of
 from orchestrator.runtime.journal.lines.chats import Chats
@@ -11,7 +12,7 @@ from orchestrator.runtime.journal.lines.line import WROTE, Line, dumps, made
 from orchestrator.runtime.journal.lines.paths import paths_of
 from orchestrator.runtime.journal.lines.stored import Types, decode, types_of
 from orchestrator.runtime.program.kept import has_written
-from orchestrator.runtime.program.program import Op, Program
+from orchestrator.runtime.program.program import Op, Program, Region
 
 
 class Gives(NamedTuple):
@@ -20,6 +21,10 @@ class Gives(NamedTuple):
     key: str
     kind: str
     types: tuple[Types, ...]
+
+
+_gives: Final[WeakKeyDictionary[Region, dict[tuple[str, str], Gives]]] = WeakKeyDictionary()
+"""It has, by the body of a program, the key of a region and the id of an op, how that is written in every run."""
 
 
 class Texts:
@@ -31,8 +36,7 @@ class Texts:
         self._chats = chats
         self.apart = apart
         """Where large values go; None where they stay."""
-        self._gives: dict[tuple[str, str], Gives] = {}
-        """By the key of a region and the id of an op."""
+        self._gives = _gives.setdefault(program.body, {})
 
     def line(self, kind: str, event: Any, *parts: str) -> Line:
         """A line about an op."""

@@ -17,7 +17,7 @@ class Appended:
     [(False, b'ab'), (True, b'S'), (False, b'c')]
     """
 
-    __slots__ = ("_parts", "_rows", "change", "epoch", "taken")
+    __slots__ = ("_parts", "_rows", "change", "epoch", "size", "taken")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
@@ -25,6 +25,8 @@ class Appended:
         """What becomes of the head; the latest word on each field."""
         self.taken: list[int] = []
         """Notices to remove."""
+        self.size = 0
+        """Bytes of all rows."""
         self._rows: list[tuple[bool, bytes]] = []
         self._parts: list[bytes] = []
 
@@ -32,6 +34,7 @@ class Appended:
         """Add to the row in the making."""
         if data:
             self._parts.append(data)
+            self.size += len(data)
         if change is not None:
             self.change = change if self.change is None else _then(self.change, change)
         if taken:
@@ -41,14 +44,11 @@ class Appended:
         """Add a row that stands for everything before it."""
         self._seal()
         self._rows.append((True, data))
+        self.size += len(data)
 
     def is_more_than_rows(self) -> bool:
         """Whether the head changes, or notices are taken."""
         return self.change is not None or bool(self.taken)
-
-    def size(self) -> int:
-        """Bytes of all rows."""
-        return sum(len(data) for _, data in self.rows())
 
     def rows(self) -> list[tuple[bool, bytes]]:
         """Whether each is a snapshot, and what it holds."""

@@ -340,7 +340,7 @@ class SqliteStore:
             for waiter in waiting:
                 if not waiter.done():
                     waiter.set_result(None)
-            self._wrote(write.appended.size())
+            self._wrote(write.appended.size)
             if write.appended.change is not None:
                 self._bell.ring()
         if self._logs.get(write.run_id) is not log:
