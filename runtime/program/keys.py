@@ -19,7 +19,6 @@ from orchestrator.dsl.types.typing import type_string
 from orchestrator.runtime.program.specs import (
     Ask,
     Generate,
-    Prefetch,
     Raise,
     Release,
     Sleep,
@@ -34,8 +33,8 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 
 def key_of(spec: Spec, types: Sequence[Any]) -> str:
-    """The key of an op whose results have these types; a hint's is empty, as it leaves nothing behind."""
-    if isinstance(spec, (Release, Supersede, Prefetch)):
+    """The key of an op whose results have these types; a hint that leaves nothing behind has an empty one."""
+    if isinstance(spec, (Release, Supersede)):
         return ""
     if isinstance(spec, Structure):
         return spec.kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from orchestrator.runtime.engines.base import GenerateRequest, Usage, sent
 from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.execution.lifecycle import run_to_end
 from orchestrator.runtime.journal.events import Event, OpDone, RunFailed, Spent
+from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.wire import Wire
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.program.specs import Limits
@@ -96,6 +100,19 @@ async def test_a_shared_prefetch_goes_on_until_the_last_of_its_calls_begins() ->
     run = Run(of_many, engine)
     await run.result("q")
     assert (len(engine.prefetched), engine.cut, len(spent(run))) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("flow", [prefetching, of_many])
+async def test_whoever_goes_on_finds_what_prefetches_have_used(flow: Any) -> None:
+    run = Run(flow, Controlled(text))
+    await run.result("q")
+    assert spent(run)
+    program, (*events, _) = run.execution.program, await run.execution.log.load()
+    wire, live = Wire(program, Chats()), Live()
+    for event in events:
+        live.add(wire.write(event))
+    found = replay(program, [wire.read(data) for data in live.data()])
+    assert found.spending == replay(program, events).spending
 
 
 async def resumed(run: Run, events: Sequence[Event]) -> tuple[Controlled, Execution]:
