@@ -94,7 +94,10 @@ def from_command_line(parameters: Sequence[Parameter], pairs: Sequence[str], wor
 
 
 def some_of(parameters: Sequence[Parameter], pairs: Sequence[str]) -> Inputs:
-    """Those inputs of a run that are given as NAME=VALUE. Raises :class:`UsageError` ORCH-U010."""
+    """Those inputs of a run that ``--set`` gives as NAME=VALUE. Raises :class:`UsageError` ORCH-U010."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError("ORCH-U010", f"`--set {pair}` has no `=`", fix="write --set name=value")
     names = {pair.partition("=")[0].strip() for pair in pairs}
     known = [each for each in parameters if each.name in names]
     return from_command_line(known if len(known) == len(names) else parameters, pairs, ())

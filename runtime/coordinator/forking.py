@@ -129,7 +129,7 @@ def _kept(rows: Sequence[tuple[Row, Names]], before: str | None) -> tuple[list[s
         for line in row.data.decode(errors="surrogatepass").split("\n"):
             if line[:1] == "[" and before is not None:
                 path = loads(line.partition("\t")[0])[2]
-                if any(_is_about(each.named(path)[0], before) for each in names):
+                if path and any(_is_about(each.named(path)[0], before) for each in names):
                     return kept, True
             if line:
                 kept.append(line)

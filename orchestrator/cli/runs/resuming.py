@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +11,7 @@ from orchestrator.cli.keeping import Keeping, engine_words, store_option, store_
 from orchestrator.cli.options import debug_option, engine_options, json_option
 from orchestrator.cli.run import TARGET, RunCommand
 from orchestrator.cli.runs.opening import with_store
+from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,11 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
     from orchestrator.compiler import compile as compile_workflow
 
     del debug
+    if both := sorted({*keep} & {*again_}):
+        message = f"--keep and --again are given for `{both[0]}`"
+        raise UsageError("ORCH-U002", message, fix="say one of them")
     if target is None:
+        _require_target({"--budget": budget, "--answer": answers, "--keep": keep, "--again": again_})
         return _made_ready(run_id, store, as_json=as_json)
     found: Target = ctx.meta[TARGET]
     again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address)]
@@ -114,6 +119,15 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
             raise error
         code = show_runs(workflow.name, outcomes, facts, as_json=as_json, many=False)
     return ending(code, results)
+
+
+def _require_target(given: Mapping[str, object]) -> None:
+    """Raise ``UsageError`` ORCH-U002 for options of an execution, where a worker is to execute the run."""
+    meaningless = [name for name, value in given.items() if value]
+    if meaningless:
+        message = f"{meaningless[0]} has no meaning without the workflow's file, as a worker goes on with the run then"
+        fix = "name the file behind the run's id; a question is answered with `orch runs answer`"
+        raise UsageError("ORCH-U002", message, fix=fix)
 
 
 async def _require_to_go_on(store: Store, run_id: str, workflow: str) -> None:

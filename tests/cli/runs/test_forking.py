@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Orch
 
 FLOW = """
@@ -77,3 +79,26 @@ def test_a_decision_is_given_with_the_resume(orch: Orch, folder: Path) -> None:
     kept = orch("runs", "resume", "r1", "live.py", "--keep", "save_1", "--store", store)
     assert "saved a!" in kept.out, kept.err
     assert (folder / "saved.txt").read_text() == "a"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("resume", "r", "live.py", "--keep", "save_1", "--again", "save_1"), "--keep and --again are given"),
+        (("resume", "r", "--keep", "save_1"), "--keep has no meaning without the workflow's file"),
+        (("resume", "r", "--budget", "$1"), "--budget has no meaning without the workflow's file"),
+        (("resume", "r", "--answer", "x=y"), "--answer has no meaning without the workflow's file"),
+        (("fork", "r", "live.py", "--set", "tone"), "`--set tone` has no `=`"),
+        (("fork", "r", "live.py", "--from", ""), "has not come to ``"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_changes_nothing(
+    orch: Orch, folder: Path, words: tuple[str, ...], said: str
+) -> None:
+    (folder / "live.py").write_text(FLOW)
+    store = str(folder / "runs.db")
+    orch("run", "live.py", "-i", "text=a", "-i", "tone=b", "--store", store, "--run-id", "r")
+    before = orch("runs", "list", "--store", store, "--json").out
+    ended = orch("runs", *words, "--store", store)
+    assert (ended.code != 0, said in ended.err) == (True, True), ended.err
+    assert orch("runs", "list", "--store", store, "--json").out == before

@@ -130,7 +130,7 @@ async def test_the_run_itself_stays_as_it_is_and_the_fork_outlives_it() -> None:
         assert (await runtime.resume(compile_workflow(flow), "f")).value.endswith("said kindly>")
 
 
-@pytest.mark.parametrize("before", ["none", "told/x", "told[3]/facts"])
+@pytest.mark.parametrize("before", ["none", "told/x", "told[3]/facts", ""])
 async def test_an_op_that_the_run_has_not_come_to_is_an_error(before: str) -> None:
     with pytest.raises(RunError) as raised:
         await forked(before=before)
