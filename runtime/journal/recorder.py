@@ -299,9 +299,9 @@ class Recorder:
         size += sum(map(len, messages))
         if not self._halves(size):
             return
-        if self.apart is not None:
-            self.apart.forget_but(text for text, _ in texts)
         lines = [*message_lines(messages, self.apart), *self._live.lines()]
+        if self.apart is not None:
+            self.apart.forget_but(lines)
         data = "\n".join([str(VERSION), *lines, ""]).encode(errors="surrogatepass")
         self._write(run_id, data, is_snapshot=True)
         self._beside()  # the size has it

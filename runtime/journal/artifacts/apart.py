@@ -34,7 +34,8 @@ class Apart:
         self._artifacts = artifacts
         self._fresh: dict[str, bytes] = {}
         self._kept: dict[str, str] = {}
-        """The names of those that the run refers to, by their digests: they are used again, also on another day."""
+        """The names of those that the run refers to and that may still count, by their digests: they are used again,
+        also on another day."""
         self._mentions: dict[str, array[int]] = {}
         """The messages that those mention which may stand in a line that counts."""
         self._beside = 0
@@ -83,9 +84,10 @@ class Apart:
         return found
 
     def forget_but(self, lines: Iterable[str]) -> None:
-        """No lines but these will be asked for what they mention, and those that are written from now on."""
-        named = names_in("\n".join(lines))
+        """No lines count any more but these, and those that are written from now on."""
+        named = names_in("\n".join(line for line in lines if line[:1] != "m"))
         self._mentions = {name: found for name, found in self._mentions.items() if name in named}
+        self._kept = {digest: name for digest, name in self._kept.items() if name in named}
 
     def take_fresh(self) -> Mapping[str, bytes]:
         """What was named since the last time, and is to be put."""

@@ -20,6 +20,7 @@ from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.execution.lifecycle import result_of
+from orchestrator.runtime.journal import recorder
 from orchestrator.runtime.journal.artifacts import apart, folder, garbage
 from orchestrator.runtime.journal.artifacts.base import DAY_S, Artifacts
 from orchestrator.runtime.journal.artifacts.folder import Folder
@@ -315,3 +316,34 @@ def test_a_name_given_before_midnight_is_the_name_after_it(tmp_path: Path, monke
     asyncio.run(values.put(values.take_fresh()))
     assert "19700101-" in text
     assert apart.value_of(apart.loads(text), "it", values) == LARGE
+
+
+@tool(effects="reads")
+async def page(n: int) -> str:
+    return str(n) * 70_000
+
+
+@workflow(max_iterations=200)
+def reading(n: int) -> int:
+    while n < 100:
+        n = length(page(n)) // 70_000 + n
+    return n
+
+
+@tool(effects="reads")
+async def length(text: str) -> int:
+    return 70_000
+
+
+async def test_a_long_run_remembers_the_names_of_what_may_still_count_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "SNAPSHOT_BYTES", 2000)
+    program, owner = compile_workflow(reading).program, Owner(MemoryStore(), artifacts=Folder(tmp_path))
+    started = RunStarted("r", program.name, program.fingerprint, (1,), 0.0)
+    log = await owner.begin(program, started, None)
+    assert isinstance(log, Recorder) and log.apart is not None
+    await result_of(Execution(program, Services(Engines({})), log, "r", started=started), (1,))
+    await owner.close()
+    assert len([each for each in tmp_path.rglob("*") if each.is_file()]) == 99
+    assert len(log.apart._kept) < 20
