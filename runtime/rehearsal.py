@@ -153,12 +153,11 @@ async def _read(
         events = recorder.read(loaded.rows)
         if not recorder.earlier_rows:
             return events, None
-        rows = [row async for row in store.history(run_id) if row.number <= recorder.earlier_rows]
-        return events, read_history(program, rows, recorder.apart)
-    rows = [row async for row in store.history(run_id)]
+        return events, await read_history(program, store, run_id, recorder.earlier_rows, recorder.apart)
     before = Live()
     before.read_rows(loaded.rows)
-    history = read_history(program, rows, recorder.apart)
-    lines = list(carried(program, before, version, len(rows), history))
+    rows = loaded.head.rows
+    history = await read_history(program, store, run_id, rows, recorder.apart)
+    lines = list(carried(program, before, version, rows, history))
     text = "\n".join([str(VERSION), *(f"m{each}" for each in messages_of(lines, history)), *lines, ""])
     return recorder.read([Row(1, True, 0.0, text.encode(errors="surrogatepass"))]), history

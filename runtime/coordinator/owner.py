@@ -217,8 +217,7 @@ class Owner:
         events = await asyncio.to_thread(recorder.read, loaded.rows)  # large values may be anywhere
         if not recorder.earlier_rows:
             return Taken(recorder, events, None)
-        rows = [row async for row in self.store.history(run_id)]
-        history = read_history(program, [row for row in rows if row.number <= recorder.earlier_rows], recorder.apart)
+        history = await read_history(program, self.store, run_id, recorder.earlier_rows, recorder.apart)
         return Taken(recorder, events, history)
 
     async def _with_another_version(self, recorder: Recorder, program: Program, head: Head) -> Taken:
@@ -227,10 +226,10 @@ class Owner:
         assert loaded is not None
         before = Live()
         before.read_rows(loaded.rows)
-        rows = [row async for row in self.store.history(head.run_id)]
-        history = read_history(program, rows, recorder.apart)
+        rows = loaded.head.rows
+        history = await read_history(program, self.store, head.run_id, rows, recorder.apart)
         try:
-            lines = list(carried(program, before, head.version, rows[-1].number, history))
+            lines = list(carried(program, before, head.version, rows, history))
             recorder.go_on_from(lines, messages_of(lines, history), program.fingerprint)
         except LostUnderAnotherError as error:
             raise lost_under_another(str(error), head.run_id, head.version) from error

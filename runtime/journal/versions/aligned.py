@@ -63,7 +63,7 @@ def shape_of_paths(paths: Iterable[str]) -> Shape:
     shape = Shape()
     seen: set[str] = set()
     for path in paths:
-        static = _NUMBERS.sub("", path)
+        static = static_path(path)
         if static in seen:
             continue
         seen.add(static)
@@ -77,6 +77,11 @@ def shape_of_paths(paths: Iterable[str]) -> Shape:
     return shape
 
 
+def static_path(path: str) -> str:
+    """A path without the numbers of turns and items."""
+    return _NUMBERS.sub("", path) if "[" in path or "#" in path else path
+
+
 def key_of_part(part: str) -> str:
     """The key that a part of a path begins with."""
     found = _KEY.match(part)
@@ -87,12 +92,17 @@ class Alignment:
     """Frames of an earlier program as frames of this one."""
 
     def __init__(self, earlier: Shape, now: Shape) -> None:
+        self._same: set[str] = set()
+        """Static frames that are what they were."""
         self._keys: dict[str, str] = {}
         """It has, by the static path of a structured op of the earlier program, the key that it has now."""
         self._align(earlier, now, "")
 
     def frame(self, frame: str) -> str | None:
         """The frame that this one is now; None where it is none any more."""
+        of_all = static_path(frame)
+        if of_all in self._same:
+            return frame
         found, static = "", ""
         for part in frame.split("/")[:-1]:
             key = key_of_part(part)
@@ -101,6 +111,8 @@ class Alignment:
                 return None
             found += f"{now}{part[len(key) :]}/"
             static += f"{_NUMBERS.sub('', part)}/"
+        if found == frame:
+            self._same.add(of_all)
         return found
 
     def _align(self, earlier: Shape, now: Shape, path: str) -> None:

@@ -7,8 +7,10 @@ are taken where they still fit (:mod:`~orchestrator.runtime.journal.versions.ear
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.runtime.journal.artifacts.apart import Apart, message_of
 from orchestrator.runtime.journal.lines.chats import Chats, mentioned
@@ -27,12 +29,13 @@ from orchestrator.runtime.journal.lines.line import (
 from orchestrator.runtime.journal.lines.live import Live
 from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import loads
-from orchestrator.runtime.journal.stores.base import Row
+from orchestrator.runtime.journal.stores.base import Row, Store
 from orchestrator.runtime.journal.versions.aligned import STRUCTURED, Alignment, key_of_part, own_key
 from orchestrator.runtime.journal.versions.earlier import Earlier
 from orchestrator.runtime.program.program import Program
 
-_FATES = frozenset({"started", "failed", "unsettled", "settled"})
+_FATES: Final = frozenset({"started", "failed", "unsettled", "settled"})
+_ROWS_AT_ONCE: Final = 256
 
 
 class LostUnderAnotherError(Exception):
@@ -56,30 +59,77 @@ class History:
     result. Under it what is around that may be over; under another one it is executed again."""
 
 
-def read_history(program: Program, rows: Sequence[Row], apart: Apart | None = None) -> History:
-    """Read rows from the first one on."""
-    segments: list[list[Data]] = [[]]
-    chats, version, change = Chats(), VERSION, ""
-    for row in rows:
-        texts = row.data.decode(errors="surrogatepass").split("\n")
-        before, change = change, next((each for each in texts if each.startswith('["version"')), change)
-        begins = change != before  # which later snapshots of the same version say as well
-        if begins:
-            segments.append([])
-        for line in texts:
-            if line[:1] in ("m", "M"):
-                chats.add(message_of(line, apart))
-            elif line[:1] == "[" and (begins or not row.is_snapshot):
-                segments[-1].append(upgraded(loads(line.partition("\t")[0]), version))
-            elif line and line[:1] != "[":
-                version = int(line)
-    earlier = Earlier(program)
-    alignments = [earlier.add(lines) for lines in reversed(segments)]
-    fates = _fates(segments[-1])
-    for path, lines in fates.items():
-        if _has_failed(lines) and _now(program, path, alignments[0]) is None:
-            earlier.add_failed(path, alignments[0])
-    return History(earlier, chats, alignments[0], apart, fates)
+async def read_history(program: Program, store: Store, run_id: str, rows: int, apart: Apart | None = None) -> History:
+    """Read the first ``rows`` rows of a run. It takes a file for their results and memory for their messages, and goes
+    through them in another thread."""
+    reading = Reading(program, apart)
+    some: list[Row] = []
+    async for row in store.history(run_id):
+        if row.number > rows:
+            break
+        some.append(row)
+        if len(some) >= _ROWS_AT_ONCE:
+            await asyncio.to_thread(reading.add, some)
+            some = []
+    await asyncio.to_thread(reading.add, some)
+    return await asyncio.to_thread(reading.history)
+
+
+class Reading:
+    """Reads rows from the first one on."""
+
+    def __init__(self, program: Program, apart: Apart | None) -> None:
+        self._program = program
+        self._apart = apart
+        self._earlier = Earlier(program)
+        self._chats = Chats()
+        self._fates: dict[str, list[Data]] = {}
+        self._version = VERSION
+        self._change = ""
+        """The line that says that another version goes on, for the latest of them."""
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take the next rows."""
+        for row in rows:
+            lines = row.data.decode(errors="surrogatepass").split("\n")
+            change = next((line for line in lines if line.startswith('["version"')), self._change)
+            begins = change != self._change  # which later snapshots of the same version say as well
+            if begins:
+                self._change = change
+                self._earlier.begin_version()
+                self._fates = {}
+            for line in lines:
+                if line[:1] in ("m", "M"):
+                    self._chats.add(message_of(line, self._apart))
+                elif line[:1] == "[" and (begins or not row.is_snapshot):
+                    self._add(line.partition("\t")[0])
+                elif line and line[:1] != "[":
+                    self._version = int(line)
+
+    def _add(self, text: str) -> None:
+        data = loads(text)
+        if self._version != VERSION:
+            data = upgraded(data, self._version)
+            text = text_of(data)
+        self._earlier.add(data, text)
+        if data[0] in _FATES:
+            self._fates.setdefault(data[2], []).append(data)
+        elif data[0] in RESULTS:
+            self._fates.pop(data[2], None)
+
+    def history(self) -> History:
+        """What was read."""
+        fates = {path: lines for path, lines in self._fates.items() if self._has_no_outcome(path, lines)}
+        alignment = self._earlier.align()
+        for path, lines in fates.items():
+            if _has_failed(lines) and _now(self._program, path, alignment) is None:
+                self._earlier.add_failed(path, alignment)
+        return History(self._earlier, self._chats, alignment, self._apart, fates)
+
+    def _has_no_outcome(self, path: str, fates: Sequence[Data]) -> bool:
+        """Whether it must run at most once, and may have happened."""
+        is_open = any(_is_once(line) for line in fates) and _may_have_happened(fates[-1])
+        return is_open and not self._earlier.has_result(_tool(path))
 
 
 def carried(program: Program, before: Live, version: str, rows: int, history: History) -> Iterator[str]:
@@ -112,23 +162,6 @@ def messages_of(lines: Iterable[str], history: History) -> list[str]:
     """The messages and long texts that lines of an earlier version name."""
     find = mentioned if history.apart is None else history.apart.mentioned
     return history.chats.needed({number for line in lines for number in find(line)})
-
-
-def _fates(lines: Iterable[Data]) -> dict[str, list[Data]]:
-    """What lines say of what must run at most once, has no result, and may have happened."""
-    found: dict[str, list[Data]] = {}
-    over: set[str] = set()
-    for line in lines:
-        if line[0] in _FATES:
-            found.setdefault(line[2], []).append(line)
-        elif line[0] in RESULTS:
-            found.pop(line[2], None)
-            over.add(line[2])
-    return {
-        path: fates
-        for path, fates in found.items()
-        if any(_is_once(line) for line in fates) and _may_have_happened(fates[-1]) and _tool(path) not in over
-    }
 
 
 def _is_once(line: Data) -> bool:

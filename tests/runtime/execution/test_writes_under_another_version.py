@@ -16,7 +16,7 @@ from orchestrator.errors import RunError
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.human import Answers
 from orchestrator.runtime.journal.artifacts.folder import Folder
-from orchestrator.runtime.journal.stores.base import NewRun, Row
+from orchestrator.runtime.journal.stores.base import NewRun
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.versions.version_change import read_history
 from orchestrator.runtime.runner import Runner
@@ -217,7 +217,9 @@ async def test_an_answer_that_nobody_had_taken_is_in_doubt_and_not_lost() -> Non
     lines = b"".join([row.data async for row in store.history("r")]).splitlines(keepends=True)
     (at,) = (at for at, line in enumerate(lines) if line.startswith(b'["answered"'))
     for crash, count in ((at, 0), (at + 1, 1)):
-        history = read_history(compiled.program, [Row(1, False, 0.0, b"".join(lines[:crash]))])
+        cut = MemoryStore()
+        await cut.create(NewRun("r", "first", ""), b"".join(lines[:crash]))
+        history = await read_history(compiled.program, cut, "r", 1)
         body = compiled.program.body
         (question,) = (op for op in body.ops() if op.id.startswith("ask"))
         assert len(history.earlier.in_doubt("", question.key, "", body)) == count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator import loop, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.runtime.journal.stores.base import Row
-from orchestrator.runtime.journal.versions.version_change import read_history
+from orchestrator.runtime.journal.versions.version_change import Reading
 
 
 @tool(effects="reads")
@@ -27,6 +27,8 @@ def test_a_snapshot_within_a_version_begins_no_other_one() -> None:
         Row(4, True, 4.0, f'4\n{change}\n["done",3.0,"loop",[2],"given"]\n'.encode()),
         Row(5, False, 5.0, b'4\n["done",5.0,"loop~2[0]/b",[3],"given"]\n'),
     ]
-    history = read_history(compile_workflow(twice).program, rows)
+    reading = Reading(compile_workflow(twice).program, None)
+    reading.add(rows)
+    history = reading.history()
     assert [history.alignment.frame(each) for each in ("loop[0]/", "loop~2[0]/")] == ["loop[0]/", "loop~2[0]/"]
     assert sorted(str(each.values) for each in history.earlier.left()) == ["[1]", "[2]", "[2]", "[3]"]
