@@ -29,6 +29,10 @@ from orchestrator.runtime.values.decimals import takes_decimals, with_digits
 from orchestrator.runtime.values.numpy_scalars import plain, plain_within
 from orchestrator.runtime.values.reply_text import bare_text, json_in, with_whole_characters
 
+_LEAVES: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_MADE_ANEW: Final = frozenset({list, dict, set, frozenset, tuple, *UNIONS})
+"""Of these, checking makes another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -166,6 +170,21 @@ def runs_own_code(tp: Any) -> bool:
         return _runs_own_code.__wrapped__(tp)
 
 
+@lru_cache(maxsize=4096)
+def _is_made_anew(tp: Any) -> bool:
+    if get_origin(tp) not in _MADE_ANEW:
+        return tp in _LEAVES
+    return all(each is Ellipsis or _is_made_anew(each) for each in get_args(tp))
+
+
+def is_made_anew(tp: Any) -> bool:
+    """Whether checking a value of the type makes all of it anew that can be changed: models and anything are kept."""
+    try:
+        return _is_made_anew(tp)
+    except TypeError:  # unhashable metadata in an Annotated
+        return False
+
+
 def checked_result(tp: Any, value: object) -> Any:
     """``value`` validated as what a tool declares; raises :class:`WrongResultError`.
 
@@ -178,9 +197,11 @@ def checked_result(tp: Any, value: object) -> Any:
     if tp is Any:
         return by_value(value)
     try:
-        return by_value(adapter(tp).validator.validate_python(value, strict=True))
+        checked = adapter(tp).validator.validate_python(value, strict=True)
     except ValidationError as error:
         problem = error
+    else:
+        return checked if is_made_anew(tp) else by_value(checked)
     if "numpy" in sys.modules:
         with suppress(ValidationError, RecursionError):
             return by_value(adapter(tp).validate_python(plain_within(value), strict=True))

@@ -14,6 +14,7 @@ from orchestrator.compiler import compile as compile_workflow
 from orchestrator.errors import RunError
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.runner import Runner
+from orchestrator.runtime.values.at_run_time import checked_result
 
 
 class Model(BaseModel):
@@ -111,6 +112,37 @@ async def test_what_a_tool_does_later_to_what_it_has_returned_is_seen_by_nobody(
             await runner.run(compiled, {"n": 1}, run_id="r")
         fails[0] = False
         assert (await runner.resume(compiled, "r")).value == "[1] [1] [1]"
+
+
+@pytest.mark.parametrize(
+    ("tp", "value"),
+    [
+        (list[list[int]], [[1]]),
+        (dict[str, dict[str, list[int]]], {"a": {"b": [1]}}),
+        (tuple[list[int], ...], ([1],)),
+        (list[int] | dict[str, list[str]], {"a": ["b"]}),
+        (list[int | list[int]], [[1]]),
+        (list[Model], [Model(xs=[1])]),
+        (dict[str, Data], {"a": Data([1])}),
+        (list[Any], [[1]]),
+        (list, [[1]]),
+        (list[dict[str, Any]], [{"a": [1]}]),
+    ],
+    ids=str,
+)
+def test_whatever_type_it_has_nothing_in_a_result_is_shared_that_can_be_changed(tp: Any, value: Any) -> None:
+    result = checked_result(tp, value)
+    assert result == value
+    assert {id(each) for each in changeable(result)}.isdisjoint({id(each) for each in changeable(value)})
+
+
+def changeable(value: Any) -> list[Any]:
+    """All lists, dicts and objects in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, (Model, Data)):
+        inner = [value.xs]
+    own = [value] if isinstance(value, (list, dict, Model, Data)) else []
+    return [*own, *(found for each in inner for found in changeable(each))]
 
 
 async def test_nor_is_what_a_caller_does_to_the_inputs(options: dict[str, Any]) -> None:
