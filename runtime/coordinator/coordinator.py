@@ -116,17 +116,22 @@ class Coordinator:
             if is_of_store(error):  # the run is none the worse: it is claimed again when that is back
                 await asyncio.sleep(RETRY_S)
             elif error.code != TAKEN_OVER:
-                await self._put_aside(head.run_id, error)
+                await self._put_aside(head, error)
         except Exception as error:  # noqa: BLE001 - one run's defect is none of the others'
             _log.exception("run %s", head.run_id)
-            await self._put_aside(head.run_id, error)
+            await self._put_aside(head, error)
 
-    async def _put_aside(self, run_id: str, error: Exception) -> None:
-        """A run that could not even begin is not claimed again and again."""
+    async def _put_aside(self, claimed: Head, error: Exception) -> None:
+        """A run that could not even begin is not claimed again and again. Of one that has begun its log says what it
+        has become, and it may be ready by now for what somebody has said of it.
+        """
+        run_id = claimed.run_id
         try:
             if self._owner.holds(run_id):
                 await self._owner.give_back(run_id)
-            await self._owner.store.set_status(run_id, "suspended", why_aside(error), of=_READY)
+            now = await self._owner.store.head(run_id)
+            if now is not None and now.rows == claimed.rows:
+                await self._owner.store.set_status(run_id, "suspended", why_aside(error), of=_READY)
         except Exception as second:  # noqa: BLE001 - whoever claims it next comes to the same
             _log.warning("run %s: %s", run_id, described(second))
 

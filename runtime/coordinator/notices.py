@@ -119,9 +119,7 @@ async def answer(store: Store, run_id: str, op: str, value: object, *, by: str =
     if (why := question.wrong(value) or _no_json(value)) is not None:
         raise RunError("ORCH-R031", f"the answer to `{question.op}` is {value!r:.100}", why=why)
     said = Answer(question.path, value, by, time())
-    if not await _is_said(store, run_id, question.op, said):
-        await _send(store, run_id, said)
-        await _is_said(store, run_id, question.op, said)  # somebody may have been faster
+    await _say(store, run_id, question.op, said)
     return question
 
 
@@ -153,9 +151,7 @@ async def settle(
         if verdict == "happened" and (why := meant.wrong(result)) is not None:
             raise not_a_result(meant.op, why)
         op, said = meant.op, said._replace(op=meant.path)
-    if not await _is_said(store, run_id, op, said):
-        await _send(store, run_id, said)
-        await _is_said(store, run_id, op, said)
+    await _say(store, run_id, op, said)
 
 
 async def to_settle(store: Store, run_id: str) -> list[Unsettled] | None:
@@ -253,6 +249,15 @@ def _no_json(value: object) -> str | None:
     except (TypeError, ValueError, RecursionError) as error:
         return described(error)
     return None
+
+
+async def _say(store: Store, run_id: str, op: str, said: Answer | Settlement) -> None:
+    """Leave it once, and wake the run; raises as :func:`_is_said`."""
+    if await _is_said(store, run_id, op, said):
+        await store.set_status(run_id, "ready", of=("waiting", "suspended"))
+        return
+    await _send(store, run_id, said)
+    await _is_said(store, run_id, op, said)  # somebody may have been faster
 
 
 async def _is_said(store: Store, run_id: str, op: str, said: Answer | Settlement) -> bool:

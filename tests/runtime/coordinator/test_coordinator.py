@@ -18,7 +18,7 @@ from orchestrator.runtime.coordinator import notices
 from orchestrator.runtime.coordinator.coordinator import Coordinator
 from orchestrator.runtime.coordinator.owner import Owner
 from orchestrator.runtime.journal.events import RunStarted
-from orchestrator.runtime.journal.stores.base import Change, Head, Store
+from orchestrator.runtime.journal.stores.base import Change, Head, Status, Store
 from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.runner import Runner
@@ -178,6 +178,48 @@ async def test_a_run_that_cannot_be_read_is_put_aside_and_stops_nobody() -> None
         await become(store, "good", "done")
         head = await become(store, "bad", "suspended")
     assert (head.why or "").startswith("ORCH-R102")
+
+
+class Told(MemoryStore):
+    """Somebody says what has become of `lost` as soon as the run says that it wants to know."""
+
+    told = False
+
+    async def head(self, run_id: str) -> Head | None:
+        head = await super().head(run_id)
+        if head is not None and head.status == "suspended":
+            await self._tell(run_id)
+        return head
+
+    async def set_status(self, run_id: str, status: Status, *more: Any, **also: Any) -> bool:
+        if status == "suspended":
+            await self._tell(run_id)
+        return await super().set_status(run_id, status, *more, **also)
+
+    async def _tell(self, run_id: str) -> None:
+        if not self.told:
+            self.told = True
+            await notices.settle(self, run_id, "lost_1", result=7)
+
+
+@tool(effects="once", timeout="20 ms")
+async def lost(n: int) -> int:
+    CALLS.append(n)
+    await asyncio.Event().wait()
+    return n
+
+
+@workflow
+def losing(n: int) -> int:
+    return lost(n)
+
+
+async def test_a_run_that_was_told_what_it_wanted_to_know_is_not_put_aside_for_that() -> None:
+    store, compiled = Told(), compile_workflow(losing)
+    await begun(store, compiled, "r", 1)
+    async with working(store, [compiled]):
+        await become(store, "r", "done")
+    assert CALLS == [1]
 
 
 async def test_a_run_whose_result_somebody_read_who_died_is_done_again_and_not_claimed_for_ever() -> None:

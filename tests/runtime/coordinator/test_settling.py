@@ -115,6 +115,9 @@ async def test_a_second_verdict_is_refused_unless_it_says_the_same() -> None:
     await notices.settle(store, "r", "pay_2", did_not_happen=True, by="Ada")
     await notices.settle(store, "r", "pay_2", did_not_happen=True, by="Bob")
     assert len(await store.notices("r")) == 1
+    await store.set_status("r", "suspended", of=("ready",))
+    await notices.settle(store, "r", "pay_2", did_not_happen=True, by="Bob")
+    assert (head := await store.head("r")) is not None and head.status == "ready"
     with pytest.raises(RunError, match="was settled by Ada, 20") as failure:
         await notices.settle(store, "r", "pay_2", failed="no", by="Bob")
     assert failure.value.code == "ORCH-R026"
