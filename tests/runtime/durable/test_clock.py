@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -18,6 +19,7 @@ from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.journal.stores.base import Head, Store
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.runner import Runner
+from tests.postgresql import Server
 from tests.runtime.durable.chain import begun_step, chaining, did, nap
 from tests.runtime.durable.worker_process import worker
 
@@ -47,7 +49,27 @@ async def done(store: Store, run_id: str) -> Head:
 async def test_a_worker_whose_clock_is_an_hour_off_takes_nothing_from_the_living(
     shift_s: int, clock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, url = tmp_path / "did", f"sqlite:///{tmp_path / 'runs.db'}"
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    asleep = await _beside_a_worker(url, shift_s, clock, tmp_path, monkeypatch, wakes=shift_s > 0)
+    if shift_s < 0:
+        assert "sleeps until" in str(asleep.why)
+
+
+@pytest.mark.parametrize("shift_s", [HOUR_S, -HOUR_S])
+async def test_a_database_goes_by_its_own_clock_whatever_a_workers_says(
+    shift_s: int, clock: Path, tmp_path: Path, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leases, and when a sleep is over: that is half an hour away by the database's clock."""
+    url = f"{postgresql.url}?schema=clock{uuid4().hex}"
+    await _beside_a_worker(url, shift_s, clock, tmp_path, monkeypatch, wakes=False)
+
+
+async def _beside_a_worker(
+    url: str, shift_s: int, clock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, wakes: bool
+) -> Head:
+    """A run that goes on here and one that sleeps for half an hour, which ``wakes`` for a worker with another clock;
+    what becomes of that."""
+    steps = tmp_path / "did"
     monkeypatch.setenv("CHAIN_DID", str(steps))
     monkeypatch.setenv("CHAIN_WAITS", "2")
     store = await open_store(url)
@@ -65,13 +87,12 @@ async def test_a_worker_whose_clock_is_an_hour_off_takes_nothing_from_the_living
             assert (head.status, runner.owner is not None and head.owner == runner.owner.name) == ("running", True)
             steps.with_name("go on").touch()
             assert (await work).value.startswith("r 4 ")
-            if shift_s > 0:
+            if wakes:
                 await done(store, "sleeps")
         asleep = await store.head("sleeps")
     assert asleep is not None
-    assert asleep.status == ("done" if shift_s > 0 else "waiting")
+    assert asleep.status == ("done" if wakes else "waiting")
     assert [line for line in did(steps) if line.startswith("r ")] == ["r 1", "r 2", "r 3", "r 4"]
-    assert did(steps).count("sleeps 1") == (shift_s > 0)
-    if shift_s < 0:
-        assert "sleeps until" in str(asleep.why)
+    assert did(steps).count("sleeps 1") == wakes
     await store.close()
+    return asleep
