@@ -25,6 +25,8 @@ from orchestrator.errors import Diagnostic, SourceLoc, TraceError
 
 LONGEST_NAME: Final = 200
 _RESERVED: Final = ("/", "[", "]", "`", '"')
+_OF_PATHS: Final = (".", "#")
+"""What follows the name of an op in the path of what is inside of it."""
 
 
 class Accepted(NamedTuple):
@@ -53,6 +55,10 @@ def is_name(value: object) -> bool:
     if not is_text(value) or not isinstance(value, str) or len(value) > LONGEST_NAME or not value.isprintable():
         return False
     return not any(sign in value for sign in _RESERVED) and value == value.strip()
+
+
+def _is_name_of_op(value: object) -> bool:
+    return is_name(value) and not any(sign in str(value) for sign in _OF_PATHS)
 
 
 def _is_stop(value: object) -> bool:
@@ -85,7 +91,7 @@ ACCEPTED: Final[Mapping[str, Accepted]] = {
     "choices": Accepted("a list of different texts", _is_choices),
     "choice": Accepted("a list of different texts", _is_choices),
     **{name: Accepted(*each) for name, each in {**PASSED, **MEANT}.items()},
-    "name": NAME,
+    "name": Accepted(f"{NAME.expected} {' '.join(_OF_PATHS)}", _is_name_of_op),
 }
 """It has what each option may be, by its name; the policies are checked by :mod:`orchestrator.dsl.declared.policy`."""
 _RENAMED: Final = {

@@ -356,6 +356,8 @@ class Totals(NamedTuple):
     """Its last event."""
     active_s: float
     """So long the run was executed until then."""
+    began: float = 0.0
+    """When it was taken up last: nothing that was started before was going on since."""
 
 
 Event = (

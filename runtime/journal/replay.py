@@ -154,8 +154,10 @@ class State:
     """Time of the last event while the run was executed."""
     decided: dict[Key, Decided] = field(default_factory=dict)
     """What is to be done about what an earlier version has written."""
+    began: float = 0.0
+    """When the run was taken up last."""
     since: tuple[float, float] = (0.0, 0.0)
-    """When the run was taken up last, and how long it had been executed before."""
+    """A time from which on the run was executed, and how long it had been before."""
 
     @property
     def active_s(self) -> float:
@@ -214,16 +216,16 @@ def apply(state: State, event: Event) -> None:
 
 def _started(state: State, event: RunStarted) -> None:
     state.started, state.budget = event, event.budget
-    state.since = (event.at, 0.0)
+    state.since, state.began = (event.at, 0.0), event.at
 
 
 def _resumed(state: State, event: RunResumed) -> None:
     state.budget = event.budget or state.budget
-    state.since = (event.at, event.active_s)
+    state.since, state.began = (event.at, event.active_s), event.at
 
 
 def _totals(state: State, event: Totals) -> None:
-    state.since = (event.at, event.active_s)
+    state.since, state.began = (event.at, event.active_s), event.began or state.began
 
 
 def _run_done(state: State, event: RunDone) -> None:
@@ -421,7 +423,7 @@ def _close_attempts(state: State) -> None:
     """What was under way when the run was interrupted took its time until the last event."""
     for key, since in state.unfinished.items():
         if state.at is not None:
-            state.op_s[key] = state.op_s.get(key, 0.0) + max(state.at - since, 0.0)
+            state.op_s[key] = state.op_s.get(key, 0.0) + max(state.at - max(since, state.began), 0.0)
     state.unfinished.clear()
 
 

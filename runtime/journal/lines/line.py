@@ -71,9 +71,9 @@ def spent_line(path: str, usage: Usage, cost_usd: float | None, at: float) -> Li
     return made("spent", at, path, used(usage), dumps(cost_usd))
 
 
-def totals_line(at: float, active_s: float) -> Line:
-    """How long a run was executed, in front of what a snapshot keeps."""
-    return made("totals", at, "", repr(active_s))
+def totals_line(at: float, active_s: float, began: float) -> Line:
+    """How long a run was executed, and since when now, in front of what a snapshot keeps."""
+    return made("totals", at, "", repr(active_s), repr(began))
 
 
 def line_of(text: str, version: int = VERSION) -> Line:

@@ -106,7 +106,9 @@ class Live:
         self.at = 0.0
         """When something happened last while the run was executed."""
         self._since = (0.0, 0.0)
-        """When the run was taken up last, and how long it had been executed before."""
+        """A time from which on the run was executed, and how long it had been before."""
+        self._began = 0.0
+        """When it was taken up last."""
 
     def add(self, line: Line) -> str:
         """Take a line; the text that is to be written, which says of a loop's state only what has changed."""
@@ -205,7 +207,7 @@ class Live:
     def totals(self) -> str:
         """How long the run was executed."""
         began, before_s = self._since
-        return totals_line(self.at, before_s + max(self.at - began, 0.0)).text
+        return totals_line(self.at, before_s + max(self.at - began, 0.0), self._began).text
 
     def run_line(self, kind: str) -> Line | None:
         """The latest line of a kind that is about the whole run."""
@@ -232,12 +234,15 @@ class Live:
 
     def _note_run(self, line: Line) -> None:
         if line.kind == "run":
-            self._since = (line.at, 0.0)
+            self._since, self._began = (line.at, 0.0), line.at
         elif line.kind in ("resumed", "totals"):
-            self._since = (line.at, json.loads(line.text)[-1])
+            _, _, _, first, *more = json.loads(line.text)
+            is_totals = line.kind == "totals"
+            self._since = (line.at, first if is_totals else more[0])
+            self._began = line.at if not is_totals else more[0] if more else self._began
             self.at = line.at  # which is earlier where a clock was set back meanwhile
             self._run.pop("failure", None)
-            if line.kind == "totals" or json.loads(line.text)[3] is None:  # it changes no budget
+            if is_totals or first is None:  # it changes no budget
                 return
         elif line.kind == "result":
             everything = self._body.ops.pop(EARLIER, None) or _Op()

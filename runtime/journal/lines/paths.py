@@ -87,11 +87,12 @@ class Paths:
         found = self._by_id.op(region, op)
         if found is not None:
             return path + found.key
-        tool, point, within = op.partition(".")
-        found = self._by_id.op(region, tool)
-        if found is None:
-            raise UnknownPathError(frame + op)
-        return f"{path}{found.key}{point}{within}"
+        end = len(op)
+        while (end := op.rfind(".", 0, end)) > 0:  # a tool's name may have points, too
+            found = self._by_id.op(region, op[:end])
+            if found is not None:
+                return f"{path}{found.key}{op[end:]}"
+        raise UnknownPathError(frame + op)
 
     def op(self, frame: str, op: str) -> Op:
         """The op with this id in a frame. Raises :class:`UnknownPathError`."""

@@ -56,8 +56,8 @@ def _read_resumed(_texts: Texts, at: float, _path: str, budget: Any, active_s: f
     return RunResumed(at, _read_limits(budget), active_s)
 
 
-def _read_totals(_texts: Texts, at: float, _path: str, active_s: float) -> Totals:
-    return Totals(at, active_s)
+def _read_totals(_texts: Texts, at: float, _path: str, active_s: float, began: float = 0.0) -> Totals:
+    return Totals(at, active_s, began)
 
 
 def _read_version(_texts: Texts, at: float, _path: str, before: str, rows: int) -> VersionChanged:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from orchestrator.runtime.journal.artifacts.apart import Apart, value_of
 from orchestrator.runtime.journal.lines.chats import Chats
 from orchestrator.runtime.journal.lines.line import WROTE, Line, dumps, made
-from orchestrator.runtime.journal.lines.paths import paths_of
+from orchestrator.runtime.journal.lines.paths import UnknownPathError, paths_of
 from orchestrator.runtime.journal.lines.stored import Types, decode, types_of
 from orchestrator.runtime.program.kept import has_written
 from orchestrator.runtime.program.program import Op, Program, Region
@@ -66,6 +66,13 @@ class Texts:
     def said_again(self, data: Any) -> Any:
         """What was said."""
         return value_of(data, "what was said of a failure", self.apart)
+
+    def begins_once(self, frame: str, op: str) -> bool:
+        """Whether what has this id in a frame must begin at most once, as a run does that a tool begins."""
+        try:
+            return self._paths.op(frame, op).is_once
+        except UnknownPathError:
+            return True
 
     def op(self, frame: str, op: str) -> Op:
         """The op with this id in a frame."""

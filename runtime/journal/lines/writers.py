@@ -56,7 +56,7 @@ def _write_resumed(texts: Texts, event: RunResumed) -> Line:
 
 
 def _write_totals(texts: Texts, event: Totals) -> Line:
-    return _of_run("totals", event.at, repr(event.active_s))
+    return _of_run("totals", event.at, repr(event.active_s), *([repr(event.began)] if event.began else []))
 
 
 def _write_version(texts: Texts, event: VersionChanged) -> Line:
@@ -81,7 +81,7 @@ def _write_failure(texts: Texts, event: RunFailed) -> Line:
 
 
 def _write_op_started(texts: Texts, event: OpStarted) -> Line:
-    is_once = "." in event.op or texts.op(event.frame, event.op).is_once  # a tool's run that must begin at most once
+    is_once = texts.begins_once(event.frame, event.op)
     said = [repr(event.attempt), dumps(is_once), repr(event.before_s)]
     return texts.line("started", event, *said[: 3 if event.before_s else 2 if is_once else 1])
 

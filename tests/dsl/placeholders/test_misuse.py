@@ -37,7 +37,8 @@ HUGE = 1 << 70
 NO_COUNTS = [0, -1, 2.5, math.nan, math.inf, "3", True, [3], HUGE, object, lambda: 3]
 NO_NUMBERS = [-1, math.nan, math.inf, "0.5", True, [0.5], object]
 NO_TEXTS = ["", " ", 5, b"m", ["m"], object, "\ud800"]
-NO_NAMES = [*NO_TEXTS, "a/b", "a[0]", "a\nb", " a", "x" * 300]
+NO_NAMES_OF_TOOLS = [*NO_TEXTS, "a/b", "a[0]", "a\nb", " a", "x" * 300]
+NO_NAMES = [*NO_NAMES_OF_TOOLS, "a.b", "a#2"]
 NO_POLICIES = {
     "retry": [0, -1, 2.5, "3", True, HUGE, [3], Retry(attempts=0), Retry(backoff_s=math.nan), Retry(on="OSError")],
     "timeout": [0, -1, math.nan, math.inf, "5", "soon", True, [5], timedelta(0), timedelta(-1)],
@@ -78,7 +79,7 @@ OF_MODELS: dict[str, list[Any]] = {
     "returns": [5, "str", [str], object(), Callable[..., int], lambda: str], **NO_POLICIES,
 }  # fmt: skip
 OF_TOOLS: dict[str, list[Any]] = {
-    "effects": ["prue", "", None, 5, ["pure"]], "kind": ["search", None, 5], "name": NO_NAMES,
+    "effects": ["prue", "", None, 5, ["pure"]], "kind": ["search", None, 5], "name": NO_NAMES_OF_TOOLS,
     "cheap": ["yes", 1, None, object], "isolation": ["fibre", True, 5, ["process"]], "key": [5, "nope", "", ["nope"]],
     "memory": [-1, 0, "lots", math.nan, True, [1], HUGE, "1 GiB"], "check": [5, "x", [waits]],
     "typical_s": NO_NUMBERS, "pause_features": ["x", 5, ["y"], [5]], **NO_POLICIES,
@@ -214,7 +215,7 @@ def plain(x: str) -> str:
 
 plain_workflow: Any = workflow(plain)
 OF_WORKFLOWS: dict[str, list[Any]] = {
-    "name": NO_NAMES, "model": NO_TEXTS, "slo": ["soon", 5, True, "p0 < 1s", ["p95 < 1s"]],
+    "name": NO_NAMES_OF_TOOLS, "model": NO_TEXTS, "slo": ["soon", 5, True, "p0 < 1s", ["p95 < 1s"]],
     "budget": NO_POLICIES["budget"], "timeout": [5], "sla": ["p95 < 1s"], "modle": ["m"],
 }  # fmt: skip
 DECLARATIONS: list[Row] = [

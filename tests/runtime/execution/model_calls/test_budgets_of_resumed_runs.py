@@ -28,6 +28,9 @@ from orchestrator.runtime.journal.events import (
     RunStarted,
     Spent,
 )  # fmt: skip
+from orchestrator.runtime.journal.lines.chats import Chats
+from orchestrator.runtime.journal.lines.live import Live
+from orchestrator.runtime.journal.lines.wire import Wire
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.journal.stores.memory import MemoryStore
@@ -192,6 +195,18 @@ def test_the_time_between_an_interruption_and_the_resume_is_nobodys() -> None:
     assert state.active_s == pytest.approx(4.0 + 1.0 + 2.5)
     assert state.op_s["", "turns"] == pytest.approx(3.0)
     assert replay(flow.program, later(events, 1e6)).active_s == pytest.approx(7.5)
+
+
+def test_the_time_between_two_resumptions_is_nobodys_where_nothing_began_in_between() -> None:
+    flow = compiled(chatter)
+    start = RunStarted("r", "chatter", flow.program.fingerprint, ("x",), 100.0)
+    events = [start, OpStarted("", "turns", 1, 100.0), RunResumed(90_000.0, active_s=4.0)]
+    wire, live = Wire(flow.program, Chats()), Live()
+    for event in events:
+        live.add(wire.write(event))
+    again = RunResumed(180_000.0, active_s=4.0)
+    state = replay(flow.program, [*(wire.read(data) for data in live.data()), again])
+    assert state.op_s.get(("", "turns"), 0.0) < 5.0
 
 
 async def test_a_days_pause_uses_up_no_budget_of_seconds() -> None:

@@ -145,7 +145,9 @@ def test_every_kind_of_event_is_tried() -> None:
     assert {type(event) for _, event in EVENTS} == set(get_args(Event))
 
 
-@pytest.mark.parametrize(("flow", "event"), [*EVENTS, *STARTS], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(
+    ("flow", "event"), [*EVENTS, *STARTS, (wf, Totals(5.75, 3.5, 2.25))], ids=lambda each: type(each).__name__
+)
 def test_an_event_comes_back_from_one_line_of_text(flow: Any, event: Event) -> None:
     text = Codec(program_of(flow)).dumps(event)
     assert "\n" not in text
@@ -173,6 +175,23 @@ def test_a_path_has_no_name_that_the_program_gives() -> None:
     assert "each" not in text
     assert "move" not in text.partition("/")[2].partition('"')[0]
     assert text.startswith('["wrote",5.0,"map[2]/')
+
+
+def test_a_tool_with_a_point_in_its_name_is_no_run_that_a_tool_has_begun() -> None:
+    dotted = tool(move.fn, name="points.move", effects="idempotent")  # type: ignore[attr-defined]
+
+    @workflow
+    def flow(start: Point) -> Point:
+        return dotted(start)
+
+    program = program_of(flow)
+    (op,) = program.body.ops()
+    assert op.id == "points.move_1"
+    codec = Codec(program)
+    assert loads(codec.dumps(OpStarted("", op.id, 1, 3.0)))[3:] == [1]
+    begun = codec.dumps(OpStarted("", f"{op.id}.0af3/llm_1", 1, 3.0))
+    assert loads(begun)[3:] == [1, True]
+    assert codec.loads(begun).op == f"{op.id}.0af3/llm_1"  # type: ignore[union-attr]
 
 
 def test_what_ops_are_called_now_does_not_matter() -> None:
