@@ -33,6 +33,7 @@ LONG_S, OVER_S = 1000.0, -1.0
 PROCESSES = st.integers(0, 2)
 NAMES = st.sampled_from("abc")
 WRITES = ("claim", "claim it", "heartbeat", "silence", "send", "pause", "remove", "hand over")
+ARTIFACTS = ("x", "y", "z")
 STATUSES = (*WAKEABLE, "ready", "done", "failed")
 CHANGES = st.sampled_from(
     [None, None, Change(has_progressed=True), *map(Change, STATUSES), Change("waiting", wake_at=1.0)]
@@ -50,6 +51,7 @@ class Run:
     is_due: bool = False
     notices: list[tuple[bytes, bool]] = field(default_factory=list)
     deaths: int = 0
+    artifacts: set[str] = field(default_factory=set)
 
     def become(self, status: str, is_due: bool = False) -> None:
         self.status, self.owner, self.is_due = status, None, is_due
@@ -89,7 +91,9 @@ class Machine(RuleBasedStateMachine):
     @rule(process=PROCESSES, name=NAMES, key=st.sampled_from([None, "k", "l"]), is_owned=st.booleans())
     def create(self, process: int, name: str, key: str | None, is_owned: bool) -> None:
         line, owner = self._line(), self._owners[process] if is_owned else None
-        made = self._stores[process].create(NewRun(name, "w", "v", "", key), line, owner=owner, lease_s=LONG_S)
+        large = set(ARTIFACTS[: self._lines % 3])
+        new = NewRun(name, "w", "v", "", key)
+        made = self._stores[process].create(new, line, owner=owner, lease_s=LONG_S, artifacts=large)
         same = next((each for each, run in self._runs.items() if key is not None and run.key == key), None)
         if same is not None:
             assert self._run(made).run_id == same
@@ -98,7 +102,7 @@ class Machine(RuleBasedStateMachine):
                 self._run(made)
         else:
             head = self._run(made)
-            self._runs[name] = Run(self._lines, key, head.status, head.epoch, owner, [(False, line)])
+            self._runs[name] = Run(self._lines, key, head.status, head.epoch, owner, [(False, line)], artifacts=large)
             assert head.status == ("running" if is_owned else "ready")
             if is_owned:
                 self._claimed(process, name, head.epoch)
@@ -340,11 +344,46 @@ class Machine(RuleBasedStateMachine):
         if is_free:
             del self._runs[name]
 
+    @rule(process=PROCESSES, name=NAMES, artifact=st.sampled_from(ARTIFACTS))
+    def refer(self, process: int, name: str, artifact: str) -> None:
+        self._run(self._stores[process].refer(name, [artifact]))
+        if name in self._runs:
+            self._runs[name].artifacts.add(artifact)
+
     @rule(process=PROCESSES)
     def die(self, process: int) -> None:
+        if self._has_deaths:
+            self._run(self._place.kill(self._stores[process]))
+            self._died(process)
+
+    @rule(process=PROCESSES, name=NAMES, what=st.sampled_from(["pause", "remove", "send"]), turns=st.integers(0, 4))
+    def die_amid_a_write(self, process: int, name: str, what: str, turns: int) -> None:
+        """It is there as a whole or not at all, whatever was on its way when the process died."""
         if not self._has_deaths:
             return
-        self._run(self._place.kill(self._stores[process]))
+        run = self._runs.get(name)
+        is_done = run is not None if what == "send" else run is not None and run.status != "running"
+        work, wrote = self._write(what, process, name)
+
+        async def dying() -> None:
+            task = asyncio.ensure_future(work)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()  # so that nothing begins while the process is about to be dead
+            await self._place.cut(self._stores[process])
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._run(dying())
+        self._died(process)
+        before = deepcopy(self._runs)
+        try:
+            self._run(self._compared())
+        except AssertionError:
+            self._runs = before
+            wrote(is_done)
+            self._run(self._compared())
+
+    def _died(self, process: int) -> None:
         self._dead.append(self._stores[process])
         self._gone.add(self._owners[process])
         self._stores[process] = self._run(self._place.open())
@@ -357,6 +396,8 @@ class Machine(RuleBasedStateMachine):
 
     async def _compared(self) -> None:
         store = self._stores[self._lines % 3]
+        known = {each for run in self._runs.values() for each in run.artifacts}
+        assert set(await store.referred(ARTIFACTS)) == known, "what no run refers to is garbage, and nothing else is"
         heads = {head.run_id: head for head in await store.heads()}
         assert sorted(heads) == sorted(self._runs)
         for name, run in self._runs.items():

@@ -29,6 +29,12 @@ class File:
         assert isinstance(store, SqliteStore)
         store.process.let_go()
 
+    async def cut(self, store: Store) -> None:
+        """Let the process be dead amid what it does: a thread either has not begun with that, or commits it."""
+        assert isinstance(store, SqliteStore)
+        await store._writer.read(lambda _: None)
+        await self.kill(store)
+
     @asynccontextmanager
     async def failing(self) -> AsyncIterator[None]:
         with closing(sqlite3.connect(self._path, isolation_level=None)) as other:

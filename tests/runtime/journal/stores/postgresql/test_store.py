@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -38,6 +40,19 @@ class Schema:
             held = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND (classid::int8 << 32 | objid::int8) = %s"
             while (await connection.execute(held, [store._lock])).rowcount:
                 await asyncio.sleep(0.01)
+
+    async def cut(self, store: Store) -> None:
+        """Let the process be dead amid a statement, which the server may have got; it is done with that on return."""
+        assert isinstance(store, PostgresqlStore)
+        writes = store._writes._connection
+        if writes is not None and not writes.closed:
+            pid = writes.info.backend_pid
+            with socket.socket(fileno=os.dup(writes.fileno())) as end:
+                end.shutdown(socket.SHUT_RDWR)
+            async with await psycopg.AsyncConnection.connect(self._url.partition("?")[0], autocommit=True) as other:
+                while (await other.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid])).rowcount:
+                    await asyncio.sleep(0.01)
+        await self.kill(store)
 
     @asynccontextmanager
     async def failing(self) -> AsyncIterator[None]:
