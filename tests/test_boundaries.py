@@ -312,9 +312,10 @@ def test_names_of_every_kind(name: str) -> None:
         return x
 
     named = tool(same, name=name, effects="idempotent")
+    of_op = name.replace(".", "_").replace("#", "_")  # which have a meaning in the paths of ops
 
     def flow(x: str) -> str:
-        return llm(named.options(name=name)(x), name=f"{name}2"[-200:])
+        return llm(named.options(name=of_op)(named(x)), name=f"{of_op}2"[-200:])
 
     with fake(["reply"]):
         assert workflow(name=name)(flow)("x") == "reply"
