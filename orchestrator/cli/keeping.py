@@ -20,6 +20,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 VARIABLE: Final = "ORCH_STORE"
 OFF: Final = "off"
+_DIGEST: Final = 40
+"""Characters of what a key of several runs has behind it at most."""
 
 store_option = click.option(
     "--store", metavar="URL", help=f"Where runs are kept: a file or a URL; default: .orch/runs.db ({VARIABLE})."
@@ -89,8 +91,11 @@ def keeping_of(
 ) -> Keeping | None:
     """Where runs are kept, of which there may be ``many``; None for nowhere.
 
-    Raises ``UsageError`` ORCH-U002 for options that contradict each other.
+    Raises ``UsageError`` ORCH-U002 for options that contradict each other, and ``RunError`` ORCH-R106 for names that a
+    store does not take.
     """
+    from orchestrator.runtime.run_ids import require_names
+
     _require_words({"--store": store, "--run-id": run_id, "--key": key})
     if many and run_id:
         message = "--run-id names one run, and there may be several"
@@ -103,6 +108,7 @@ def keeping_of(
             message = f"{contradicting[0]} has no meaning with {reason}, which keeps no run"
             raise UsageError("ORCH-U002", message, fix="leave one of them out")
         return None
+    require_names(run_id or "a", key=key if key is None or not many else f"{key}/{'0' * _DIGEST}")
     return Keeping(store_url(store), again, run_id, key, store, many)
 
 

@@ -103,6 +103,15 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path, words: l
     assert (ended.returncode, "ORCH-U002" in ended.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "words", [["--key", "k" * 401], ["--key", "a\nb"], ["--run-id", "-r"], ["--run-id", "r" * 201]]
+)
+def test_a_name_that_no_store_takes_is_refused_before_anything_starts(tmp_path: Path, words: list[str]) -> None:
+    ended = orch(tmp_path, "run", "flow.py", "a", *words)
+    assert (ended.returncode, "ORCH-R106" in ended.stderr, "kept" in ended.stderr) == (1, True, False)
+    assert not (tmp_path / ".orch").exists()
+
+
 def test_a_detached_run_is_left_to_a_worker(tmp_path: Path) -> None:
     (tmp_path / "mended").touch()
     begun = orch(tmp_path, "run", "flow.py", "a", "--detach", "--store", "own.db", "--key", "k")

@@ -7,6 +7,7 @@ index by run it would write a page for each of them (200 runs: 35 µs of process
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -123,6 +124,17 @@ def connect(path: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
     return db
 
 
+def require_file(path: Path) -> None:
+    """Raise ``OSError`` for a folder or a device, before anything is made beside it. The file is not opened: to close
+    it would give up the locks that this process may have on it."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, "it is no file", str(path))
+
+
+def _something_else(path: Path) -> JournalError:
+    return JournalError("ORCH-R094", f"{path} keeps no runs, but something else", fix="name another file")
+
+
 def prepare(path: Path) -> None:
     """Make the file, for nobody but the user, or upgrade what is there; the folder is there already.
 
@@ -136,7 +148,10 @@ def prepare(path: Path) -> None:
         pass
     else:
         sync_folder(path.parent)
-    db = connect(path)
+    try:
+        db = connect(path)
+    except sqlite3.DatabaseError as error:
+        raise (_something_else(path) if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB else error) from error
     try:
         _check(db, path)
         db.execute("PRAGMA journal_mode = WAL")
@@ -180,7 +195,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             raise
         version, is_ours, tables = 0, False, 1
     if tables and not is_ours:
-        raise JournalError("ORCH-R094", f"{path} keeps no runs, but something else", fix="name another file")
+        raise _something_else(path)
     if version > len(STEPS):
         raise JournalError(
             "ORCH-R094",

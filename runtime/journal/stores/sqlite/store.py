@@ -34,7 +34,14 @@ from orchestrator.runtime.journal.stores.bell import Bell
 from orchestrator.runtime.journal.stores.sqlite import claims, damage, reading, runs
 from orchestrator.runtime.journal.stores.sqlite.connections import ConnectionThread, Do
 from orchestrator.runtime.journal.stores.sqlite.processes import Process
-from orchestrator.runtime.journal.stores.sqlite.schema import BUSY_S, WAL_BYTES, connect, prepare, sync_folder
+from orchestrator.runtime.journal.stores.sqlite.schema import (
+    BUSY_S,
+    WAL_BYTES,
+    connect,
+    prepare,
+    require_file,
+    sync_folder,
+)
 
 POLL_S: Final = 0.075
 """How often a store that waits looks for what other processes have written."""
@@ -379,6 +386,7 @@ class SqliteStore:
 def _enter(path: Path) -> tuple[Path, Process]:
     """Make the file ready, and this process known beside it; where it is, wherever the process goes later."""
     path = path.absolute()
+    require_file(path)
     folder = path.parent
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

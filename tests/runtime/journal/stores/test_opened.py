@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 import stat
@@ -91,16 +92,25 @@ async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be opened") as caught:
         await open_store(str(tmp_path / "file" / "runs.db"))
     assert caught.value.code == "ORCH-R093"
-    with pytest.raises(JournalError, match="cannot be opened"):
-        await open_store(str(tmp_path))
+
+
+@pytest.mark.parametrize("may_make", [True, False])
+async def test_nothing_is_made_beside_what_is_no_file(tmp_path: Path, may_make: bool) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "pipe"):
+        with pytest.raises(JournalError, match=r"it is no file|no store"):
+            await open_store(str(tmp_path / name), may_make=may_make)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "pipe"]
 
 
 @pytest.mark.parametrize("content", [b"a text", b"SQLite format 3\0" + bytes(84), b"x" * 10000])
 async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
-    with pytest.raises(JournalError):
+    with pytest.raises(JournalError) as caught:
         await open_store(str(file))
+    assert caught.value.code == "ORCH-R094"
     assert file.read_bytes() == content
 
 
