@@ -179,9 +179,14 @@ class Owner:
             return await self._take(program, run_id, as_it_is)
 
     async def _take(self, program: Program, run_id: str, as_it_is: bool) -> Taken | None:
-        with self._may_claim():
-            claimed = await self.store.claim(self.name, run_id=run_id, lease_s=self._lease_s)
+        try:
+            with self._may_claim():
+                claimed = await self.store.claim(self.name, run_id=run_id, lease_s=self._lease_s)
+        except BaseException:
+            self._let_go(run_id)
+            raise
         if not claimed:
+            self._let_go(run_id)
             return None
         claim, head = claimed[0]
         self._hold(claim, head)
@@ -317,6 +322,11 @@ class Owner:
             for each in runs:
                 each.stop("ready", why)
             await asyncio.gather(*(each.ended() for each in runs))
+
+    def _let_go(self, run_id: str) -> None:
+        """Hold no claim to a run that was to be executed here and is not: the heartbeat gives it back."""
+        if run_id not in self._attended:
+            self.release(run_id)
 
     async def _settled(
         self, program: Program, recorder: Recorder, claim: Claim, events: Sequence[Event]

@@ -234,6 +234,35 @@ async def test_a_run_whose_log_failed_is_ready_when_the_store_is_back_though_not
         assert [each.run_id for each, _ in await store.claim("another", holds=None)] == ["r"]
 
 
+class Unsteady(MemoryStore):
+    """It gives what is ready, and then fails once whoever asks for one of them."""
+
+    fails = True
+
+    async def claim(self, owner: str, *, run_id: str | None = None, **options: Any) -> Any:
+        if run_id is not None and self.fails:
+            self.fails = False
+            raise ConnectionError("gone")
+        return await super().claim(owner, run_id=run_id, **options)
+
+
+async def test_a_run_that_was_claimed_and_could_not_be_taken_is_ready_again() -> None:
+    store, compiled = Unsteady(), compile_workflow(waiting)
+    await submit(store, compiled, {"n": 1}, run_id="r")
+    own = Owner(store, lease_s=0.1)
+    try:
+        assert [head.run_id for head in await own.claim({"waiting": [compiled.program.fingerprint]}, limit=1)] == ["r"]
+        with pytest.raises(ConnectionError):
+            await own.take(compiled.program, "r")
+        assert not own.holds("r")
+        async with asyncio.timeout(20):
+            while (await store.heads())[0].status == "running":
+                await asyncio.sleep(0.01)
+    finally:
+        await own.close()
+    assert [each.run_id for each, _ in await store.claim("another", holds=None)] == ["r"]
+
+
 DEATHS: list[int] = []
 """How many deaths a store knew of when each tool was called."""
 STORES: list[MemoryStore] = []
