@@ -159,7 +159,7 @@ class Theatre:
             while time.monotonic() < after and play.results() is None:
                 time.sleep(LOOK_S)
             if time.monotonic() > until:
-                raise VictimError(f"not at its end within {play.life_s:.0f} s")
+                raise VictimError(f"not at its end within {play.life_s:.0f} s: {play.unfinished()}")
             if play.results() is None:
                 play.kill()
         self._finished(play)
@@ -170,7 +170,7 @@ class Theatre:
         until = time.monotonic() + play.life_s
         while (results := play.results()) is None:
             if time.monotonic() > until:
-                raise VictimError(f"not at its end within {play.life_s:.0f} s")
+                raise VictimError(f"not at its end within {play.life_s:.0f} s: {play.unfinished()}")
             time.sleep(LOOK_S)
         return results
 

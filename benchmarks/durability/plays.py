@@ -26,6 +26,7 @@ from benchmarks.durability.nursery import Nursery
 from benchmarks.durability.parts import EFFECTS, RESULTS, Part
 from benchmarks.durability.programs import working
 from benchmarks.durability.vllm import NAME_OF_MODEL, Vllm
+from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.journal.stores.sqlite.store import SqliteStore
 from tests.ports import lasting_port
 from tests.postgresql import Server
@@ -91,6 +92,10 @@ class Play:
         if gone and not path.exists():
             raise VictimError(f"process {gone[0]} of {self._folder} has ended by itself: {self._last_words()}")
         return None
+
+    def unfinished(self) -> str:
+        """The runs that are not over, and what they wait for."""
+        return asyncio.run(_unfinished(self._url, self._folder.name)) or "nothing in its store"
 
     def _last_words(self) -> str:
         lines = (self._folder / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -235,6 +240,13 @@ class OnVllm(Play):
     @property
     def _ending(self) -> Sequence[int]:
         return (self._person, *self.coordinators)
+
+
+async def _unfinished(url: str, play: str) -> str:
+    store = await open_store(url)
+    heads = [head for head in await store.heads(limit=200) if head.run_id.startswith(f"{play}-")]
+    await store.close()
+    return "; ".join(f"{head.run_id} is {head.status} ({head.why})" for head in heads if head.status != "done")
 
 
 async def _make(path: Path) -> None:
