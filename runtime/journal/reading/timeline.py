@@ -15,7 +15,7 @@ from orchestrator.runtime.journal.stores.base import Row, Store
 from orchestrator.runtime.journal.stores.failed import DAMAGED
 
 Status = str
-"""``running``, ``done``, ``failed``, ``waiting`` or ``unsettled``."""
+"""``running``, ``done``, ``failed``, ``waiting``, ``unsettled``, or ``stopped`` where its run has ended before it."""
 _WITH_SECONDS: Final = 3
 """A result without usage has so many parts at most, of which the last is the seconds since its attempt began."""
 _RETRY: Final = "a retry"
@@ -138,6 +138,9 @@ class Reading:
         at = float(at)
         if kind == "resumed":
             self._resumed(max(at - self._last, 0.0))
+        elif kind == "failure":
+            for step in self.timeline.steps:
+                step.status = "stopped" if step.status == "running" else step.status
         self._last = max(self._last, at)
         if self.timeline.began is None:
             self.timeline.began = at
@@ -152,7 +155,7 @@ class Reading:
         self.timeline.resumed += 1
         self.timeline.down_s += down_s
         for step in self.timeline.steps:
-            if step.status == "running":
+            if step.status in ("running", "stopped"):
                 step.waited_s[_DOWN] = step.waited_s.get(_DOWN, 0.0) + down_s
 
     def _step(self, path: str, at: float) -> Step:

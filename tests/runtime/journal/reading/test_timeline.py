@@ -57,6 +57,13 @@ def test_time_in_which_nobody_executed_a_run_is_waiting_of_what_was_under_way() 
     assert found.steps[0].waited_s == {"a process": 60.0}
 
 
+def test_what_ran_when_its_run_ended_is_stopped_until_somebody_goes_on_with_it() -> None:
+    ended = ('["started",10.0,"9f",1]', '["failure",11.0,"","ORCH-R035","interrupted",null,null]')
+    assert [step.status for step in timeline(*ended).steps] == ["stopped"]
+    found = timeline(*ended, '["resumed",71.0,"",null,1.0]', '["started",71.0,"9f",1]')
+    assert [(step.status, step.waited_s) for step in found.steps] == [("running", {"a process": 60.0})]
+
+
 def test_a_question_that_is_open_waits_for_a_person() -> None:
     (step,) = timeline('["asked",10.0,"9f","verdict","Pay?",{},["yes"],null,"5a"]').steps
     assert (step.status, step.waits_for, step.said) == ("waiting", "a person", "Pay?")
