@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.runtime.journal.stores.base import Store
 
+_AT_ONCE: Final = 256
+"""So many runs are added beside each other."""
 MOST_SAID: Final = 3
 """Of so many runs the command is said that follows them."""
 
@@ -44,10 +47,18 @@ def leave_to_workers(compiled: Compiled, job: Job, how: How, target: str, *, as_
 
     async def add(store: Store) -> list[str]:
         inputs, artifacts = [each.inputs for each in job.cases], artifacts_of(store.url)
-        return [
-            await submit(store, compiled, each, run_id=keeping.run_id, key=key, budget=how.limits, artifacts=artifacts)
-            for each, key in zip(inputs, keeping.keys(inputs), strict=True)
-        ]
+        cases = list(zip(inputs, keeping.keys(inputs), strict=True))
+        added: list[str] = []
+        for first in range(0, len(cases), _AT_ONCE):  # they share commits
+            adding = (
+                submit(store, compiled, each, run_id=keeping.run_id, key=key, budget=how.limits, artifacts=artifacts)
+                for each, key in cases[first : first + _AT_ONCE]
+            )
+            for outcome in await asyncio.gather(*adding, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                added.append(outcome)
+        return added
 
     for note in job.notes:
         say(note)

@@ -136,6 +136,14 @@ class Session:
             cursor = await connection.execute(statement, values, prepare=prepare)
             return Answer(await cursor.fetchall() if cursor.description else (), cursor.rowcount)
 
+    async def run_all(self, works: Sequence[tuple[str, Mapping[str, object]]]) -> list[Answer]:
+        """Execute several statements, each with its values, in one transaction and without a way there and back for
+        each."""
+        async with self.held() as connection, connection.transaction():
+            async with connection.pipeline():
+                cursors = [await connection.execute(*work, prepare=True) for work in works]
+            return [Answer(await each.fetchall() if each.description else (), each.rowcount) for each in cursors]
+
     async def close(self) -> None:
         """Close it for good, once whoever has the turn is done."""
         async with self._turn:

@@ -29,6 +29,7 @@ from orchestrator.runtime.journal.stores.postgresql.connections import Session
 from orchestrator.runtime.journal.stores.postgresql.flushing import NOW, WAKEABLE, Flusher, storable
 from orchestrator.runtime.journal.stores.postgresql.listening import Listener, channel_of
 from orchestrator.runtime.journal.stores.postgresql.migrating import migrate
+from orchestrator.runtime.journal.stores.postgresql.together import Together
 
 LOOK_S: Final = 1.0
 """How often a process that waits looks for owners that have died, of which nothing is told."""
@@ -123,6 +124,7 @@ class PostgresqlStore:
         self._listener = Listener(address, channel, lock, self._bell)
         self._claims = Claims(writes, reads, channel, lock)
         self._flusher = Flusher(writes, channel)
+        self._creates = Together(writes)
         self._lock = lock
         self._has_claimed = False
 
@@ -188,7 +190,7 @@ class PostgresqlStore:
             "lease_s": lease_s,
         }
         self._has_claimed = self._has_claimed or owner is not None
-        made = (await self._writes.run(_CREATE_READY if owner is None else _CREATE_CLAIMED, values)).rows
+        made = (await self._creates.run(_CREATE_READY if owner is None else _CREATE_CLAIMED, values)).rows
         if made:
             head = head_of(made[0][:-1])
             if owner is not None:
@@ -329,7 +331,7 @@ class PostgresqlStore:
 
     async def put_program(self, version: str, data: bytes) -> None:
         """Keep what describes a version of a workflow, once."""
-        await self._writes.run(_PUT_PROGRAM, {"version": version, "data": data})
+        await self._creates.run(_PUT_PROGRAM, {"version": version, "data": data})
 
     async def program(self, version: str) -> bytes | None:
         """What was kept of a version."""

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from orchestrator.errors import JournalError
-from orchestrator.runtime.journal.stores.base import Store
+from orchestrator.runtime.journal.stores.base import Claim, Store
 from orchestrator.runtime.journal.stores.postgresql import connections
 from orchestrator.runtime.journal.stores.postgresql.store import PostgresqlStore
 from tests.postgresql import Server
@@ -155,3 +155,23 @@ async def test_who_only_reads_needs_no_database_that_takes_writes(url: str) -> N
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         await read_only.set_status("r", "paused")
     await read_only.close()
+
+
+async def test_runs_that_are_created_at_once_share_a_commit(postgresql: Server, url: str) -> None:
+    store = await PostgresqlStore.open(url)
+    names = [f"r{number}" for number in range(100)]
+    await asyncio.gather(*(created(store, name, owner=None) for name in names))
+    assert sorted(head.run_id for head in await store.heads(limit=200)) == sorted(names)
+    with psycopg.connect(postgresql.url) as connection:
+        counted = connection.execute(f"SELECT count(DISTINCT xmin::text) FROM {url.rpartition('=')[2]}.orch_run")
+        assert counted.fetchall()[0][0] < 10
+    await store.close()
+
+
+async def test_a_run_that_cannot_be_created_keeps_none_beside_it_from_being(url: str) -> None:
+    store = await PostgresqlStore.open(url)
+    names = ["there", "a", "no\0name", "b"]
+    await created(store, "there")
+    found = await asyncio.gather(*(created(store, name) for name in names), return_exceptions=True)
+    assert [type(each) for each in found] == [KeyError, Claim, psycopg.DataError, Claim]
+    await store.close()
