@@ -126,7 +126,8 @@ class Attended:
             self._activity.changed.set()
         elif isinstance(said, notices.Cancel):
             self._activity.ends_with.append(notice.number)
-            if self._activity.cancelled is None:  # a second one would cut what the workflow does in the end
+            # A second one would cut what the workflow does in the end, and what has its result is over.
+            if self._activity.cancelled is None and not self._has_result:
                 self._activity.cancelled = cancelled(said.by, said.at)
                 self._cancel()
         elif isinstance(said, notices.Pause):
@@ -152,6 +153,12 @@ class Attended:
             status, why = self._leaving
             self._leave(suspended(self._execution.run_id, status, why), Change(status, why))
 
+    @property
+    def _has_result(self) -> bool:
+        """Whether the run has its result, though that may not be durable yet."""
+        events = self._execution.log.events
+        return bool(events) and isinstance(events[-1], RunDone)
+
     def _watched(self, watching: asyncio.Task[None]) -> None:
         """Put the run aside for a defect: one that nobody watches would never be given back, nor be told anything."""
         error = None if watching.cancelled() else watching.exception()
@@ -161,10 +168,10 @@ class Attended:
             self._leave(failure, Change("suspended", why_aside(failure)))
 
     def _leave(self, failure: JournalError, change: Change | None) -> None:
-        log = self._execution.log
-        if self._task.done() or self._left is not None or (log.events and isinstance(log.events[-1], RunDone)):
+        if self._task.done() or self._left is not None or self._has_result:
             return
         self._left = failure, change
+        log = self._execution.log
         log.failure = log.failure or failure
         self._task.cancel()
 

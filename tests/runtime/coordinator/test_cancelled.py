@@ -18,6 +18,7 @@ from orchestrator.runtime.coordinator.forking import fork
 from orchestrator.runtime.coordinator.submitting import submit
 from orchestrator.runtime.journal.events import Feed, OpFailed
 from orchestrator.runtime.journal.stores.base import Head, Notice, Store
+from orchestrator.runtime.journal.stores.memory import MemoryStore
 from orchestrator.runtime.journal.stores.opened import open_store
 from orchestrator.runtime.observe import Subscription
 from orchestrator.runtime.runner import Runner
@@ -204,3 +205,38 @@ async def test_what_a_run_fails_with_meanwhile_does_not_keep_it_alive(store: Sto
         with pytest.raises(RunError, match="cancelled by Ada"):
             await runner.run(compile_workflow(refuses), INPUTS, run_id="r", observers=[Ada(runner)])
     assert (await head_of(store)).status == "cancelled"
+
+
+class Slow(MemoryStore):
+    """A store that takes its time to make the end of a run durable."""
+
+    ending = asyncio.Event()
+    may_end = asyncio.Event()
+    ends = False
+
+    def append(self, claim: Any, data: bytes, **options: Any) -> None:
+        super().append(claim, data, **options)
+        self.ends |= b'["result"' in data
+
+    def barrier(self, run_id: str) -> Awaitable[None] | None:
+        waiting = super().barrier(run_id)
+        return self._end(waiting) if self.ends and not self.may_end.is_set() else waiting
+
+    async def _end(self, waiting: Awaitable[None] | None) -> None:
+        self.ending.set()
+        await self.may_end.wait()
+        if waiting is not None:
+            await waiting
+
+
+async def test_who_cancels_a_run_that_has_its_result_is_too_late() -> None:
+    store = Slow()
+    GATE["may end"].set()
+    async with Runner(store=store) as runner:
+        running = asyncio.create_task(runner.run(COMPILED, INPUTS, run_id="r"))
+        await asyncio.wait_for(store.ending.wait(), 20)
+        await store.send("r", notices.written(notices.Cancel("Ada", 1.0)))
+        runner._owner._attended["r"].take(await store.notices("r"))
+        store.may_end.set()
+        assert (await asyncio.wait_for(running, 20)).value == "Ducks"
+    assert (await head_of(store)).status == "done"

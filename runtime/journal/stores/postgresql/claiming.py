@@ -2,8 +2,8 @@
 
 A lease is an owner's, for everything that it has claimed, and lasts until a time of the database's clock. An owner
 whose process does not hold its advisory lock is dead, whatever its lease says; it is looked at twice, since a process
-whose connection broke opens another at once. After a restart of the database nobody has a lock yet, and leases
-alone count.
+whose connection broke opens another at once. After a restart of the database, or a crash of one of its processes,
+nobody has a lock yet, and leases alone count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orchestrator.runtime.journal.stores.postgresql.flushing import NOW
 TWICE_S: Final = 0.1
 """Between the two looks at an owner without its lock."""
 RESTART_S: Final = 5.0
-"""How long after a start of the database a lock that is not held says nothing."""
+"""How long after a start of the database, or its recovery from a crash, a lock that is not held says nothing."""
 
 HEAD: Final = """
     run.run_id, run.workflow, run.version, run.tenant, run.key, run.status, run.why, run.wake_at, run.owner, run.epoch,
@@ -32,7 +32,10 @@ HEAD: Final = """
 _LOCKED: Final = f"""owner.session IN (
         SELECT classid::int8 << 32 | objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    ) OR {NOW} - extract(epoch FROM pg_postmaster_start_time()) < {RESTART_S}"""
+    ) OR {NOW} - extract(epoch FROM greatest(pg_postmaster_start_time(), (
+        SELECT min(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'
+    ))) < {RESTART_S}"""
+"""Where a process of the database crashes, all connections are closed, and its checkpointer is another one then."""
 _GLANCE: Final = f"""
     SELECT owner.owner, owner.until, {_LOCKED}, owner.until - {NOW} FROM orch_owner AS owner
     WHERE owner.session <> %(session)s

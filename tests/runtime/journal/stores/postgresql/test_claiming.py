@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -102,14 +103,20 @@ async def test_a_process_that_comes_back_under_its_old_name_has_not_claimed_what
     assert (await head_of(store)).epoch > before
 
 
+@pytest.mark.parametrize("how", ["restarted", "crashed"])
 async def test_after_a_restart_of_the_database_nobody_is_dead_for_want_of_a_lock(
-    store: PostgresqlStore, url: str, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+    how: str, store: PostgresqlStore, url: str, postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = await PostgresqlStore.open(url)
     await created(other, lease_s=100000)
     await other._close_sessions()
-    await asyncio.to_thread(postgresql.restart)
-    monkeypatch.setattr(claiming, "_GLANCE", claiming._GLANCE.replace(f"< {claiming.RESTART_S}", "< 1000000"))
+    glance = claiming._GLANCE
+    if how == "restarted":
+        await asyncio.to_thread(postgresql.restart)
+    else:
+        glance = glance.replace("pg_postmaster_start_time()", "timestamptz 'epoch'")
+        os.kill(postgresql.backends()[0], signal.SIGKILL)
+    monkeypatch.setattr(claiming, "_GLANCE", glance.replace(f"< {claiming.RESTART_S}", "< 1000000"))
     async with asyncio.timeout(60):
         while True:
             try:
