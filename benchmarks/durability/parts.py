@@ -116,7 +116,9 @@ async def _coordinate(programs: Mapping[str, Compiled], effects: Effects, part: 
         store = cast("Store", synced.Noting(store, Path(part.synced)))
     engine: Engine = _engine(part.port, body={"user": str(os.getpid())})
     if part.model:
-        engine = cast("Engine", Told(_engine(part.port, part.model, {"temperature": 0, "max_tokens": 16}), effects))
+        engine = cast(
+            "Engine", Told(_engine(part.port, part.model, {"temperature": 0, "max_tokens": 16}), effects, part.port)
+        )
     async with Runner({"main": engine}, store=store, longest_sleep_s=SHORT_SLEEP_S) as runtime:
         await Coordinator(runtime, programs.values()).run()
 

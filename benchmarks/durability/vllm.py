@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -81,11 +82,11 @@ class Vllm:
 class Told:
     """An engine whose calls are told, and answered by a name that is made of what it says.
 
-    They are told by whoever calls, since vLLM does not know of effects.
+    They are told by whoever calls, since vLLM does not know of effects; a call that finds nobody at the port is none.
     """
 
-    def __init__(self, engine: Engine, effects: Effects) -> None:
-        self._engine, self._effects = engine, effects
+    def __init__(self, engine: Engine, effects: Effects, port: int) -> None:
+        self._engine, self._effects, self._port = engine, effects, port
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the engine's own."""
@@ -95,7 +96,8 @@ class Told:
         """The engine's reply, whole."""
         prompt = "|".join(str(message.content) for message in request.messages)
         name, said = named(model_op(prompt), prompt), []
-        self._effects.record(name, "model", seen=NAME.findall(prompt))
+        if await _is_there(self._port):
+            self._effects.record(name, "model", seen=NAME.findall(prompt))
         last: Chunk | None = None
         async with aclosing(self._engine.generate(request)) as chunks:
             async for last in chunks:
@@ -103,3 +105,13 @@ class Told:
         self._effects.record(name, "model", ended=True)
         assert last is not None
         yield last._replace(text=f"{name} {named('said', ''.join(said))}")
+
+
+async def _is_there(port: int) -> bool:
+    """Whether somebody listens."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
