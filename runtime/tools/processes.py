@@ -32,6 +32,8 @@ MOST_RUNNING: Final = max(4, os.cpu_count() or 1)
 """Calls of one tenant at once."""
 MOST_IDLE: Final = MOST_RUNNING
 END_S: Final = 5.0
+STARTS: Final = 4
+"""So many workers are tried for a call while each is killed before it is ready: that says nothing of the next one."""
 
 Owner = tuple[str | None, str | None]
 """Whom a worker may serve again: a tenant, and one function where its memory is bounded, as others would fill it."""
@@ -133,7 +135,8 @@ class ToolProcesses:
                 if worker.is_alive:
                     return worker
                 self._reap(worker)
-        for is_last in (self._spare is None, True):  # one that was kept ready may have died since
+        was_kept = self._spare is not None  # it may have died since
+        for tries in range(STARTS):
             try:
                 worker, self._spare = self._spare or self._new(), None
             except OSError as error:
@@ -150,7 +153,8 @@ class ToolProcesses:
             if is_ready:
                 return worker
             how = await self._end(worker)
-            if is_last or self._closed:
+            is_hopeless = how >= 0 and (tries > 0 or not was_kept)
+            if is_hopeless or self._closed or tries == STARTS - 1:
                 raise errors.no_process(op, errors.how_it_ended(how))
         raise AssertionError("the last one is ready, or why it is not was raised")
 

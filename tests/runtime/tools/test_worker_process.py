@@ -126,3 +126,19 @@ async def test_a_path_object_on_pythons_path_is_passed_over(monkeypatch: pytest.
     processes = ToolProcesses()
     assert await processes.call("op", divmod, (7, 2)) == (3, 1)
     await processes.close()
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+async def test_where_some_are_killed_as_they_start_another_one_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_prepared: bool
+) -> None:
+    dies = f"import os; n = len(os.listdir({str(tmp_path)!r})); open({str(tmp_path)!r} + f'/{{n}}', 'w').close(); "
+    monkeypatch.setattr(worker_process, "_START", dies + "n > 2 or os.kill(os.getpid(), 9); " + worker_process._START)
+    pool = ToolProcesses()
+    if is_prepared:
+        pool.prepare()
+    try:
+        async with asyncio.timeout(60):
+            assert await pool.call("op", os.getpid) != os.getpid()
+    finally:
+        await pool.close()
