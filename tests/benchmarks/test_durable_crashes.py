@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -135,9 +136,11 @@ def test_a_call_that_arrived_when_its_caller_was_dead_was_in_flight() -> None:
 
 async def test_a_real_model_is_told_of_and_answers_with_a_name_of_what_it_said(tmp_path: Path) -> None:
     effects = Effects(tmp_path / "effects")
-    engine = Told(ScriptedEngine(lambda request: f"to {request.messages[-1].content}"), effects)
     asked = GenerateRequest("r", "m", (Message("user", "Go on from turn-00000001"),))
-    said = [chunk.text async for chunk in engine.generate(asked)]
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        engine = Told(ScriptedEngine(lambda request: f"to {request.messages[-1].content}"), effects, port)
+        said = [chunk.text async for chunk in engine.generate(asked)]
     name = named("model", "Go on from turn-00000001")
     assert said == [f"{name} {named('said', 'to Go on from turn-00000001')}"]
     found = list(read(tmp_path / "effects"))
