@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import isclose
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -24,11 +25,23 @@ from orchestrator.planner.interval import Interval
 from orchestrator.planner.resources import Resources
 from orchestrator.whole_file import write_whole
 
-PLAN_VERSION: Final = 1
-"""Raised by one whenever a reader of the previous version would misread the JSON."""
+PLAN_VERSION: Final = 2
+"""Raised by one whenever a reader of the previous version would misread the JSON, or refuse it."""
+_READ: Final = frozenset({1, PLAN_VERSION})
+"""Versions that are read; of version 1, what a plan says of shares and sites is what the defaults say."""
 
 Objective = Literal["latency", "cost", "throughput", "energy"]
 """Least seconds of a run, least USD, most runs per second, least joules."""
+Role = Literal["both", "prefill", "decode"]
+
+
+class Share(BaseModel):
+    """The part of an op's executions that one engine takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str = Field(min_length=1)
+    share: float = Field(gt=0, le=1)
 
 
 class OpPlan(BaseModel):
@@ -47,6 +60,9 @@ class OpPlan(BaseModel):
     """``inline`` | ``async`` | ``thread`` | ``ray-task`` | ``ray-actor`` | ``human`` | ``engine:NAME``."""
     device: str | None = None
     """Name of the cluster's device that does the work; ``None`` for a human or a service whose hardware is unknown."""
+    shares: tuple[Share, ...] = ()
+    """Where several engines take a model call: their shares, largest first, which add up to 1; ``place`` is the first.
+    Empty: ``place`` takes all of it."""
     seconds: Interval
     """Seconds of one execution, alone on its device; of a region op, from start to end of everything inside."""
     tokens_in: Interval
@@ -82,6 +98,16 @@ class OpPlan(BaseModel):
     The keys are those of :mod:`orchestrator.planner.breakdown`."""
     correction: float = Field(default=1.0, gt=0)
     """It is the factor by which measured runs have scaled ``seconds``; see :mod:`orchestrator.planner.observations`."""
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        if self.shares and not isclose(sum(each.share for each in self.shares), 1.0, abs_tol=1e-6):
+            raise ValueError(
+                f"the shares of `{self.id}` add up to {sum(each.share for each in self.shares):g}, and not to 1"
+            )
+        if self.shares and self.place != f"engine:{self.shares[0].engine}":
+            raise ValueError(f"`{self.id}` is at {self.place!r}, and its largest share at {self.shares[0].engine!r}")
+        return self
 
 
 class PinWorth(BaseModel):
@@ -163,7 +189,13 @@ class Site(BaseModel):
     engine: str
     device: str
     tensor_parallel: int = Field(ge=1)
-    """Devices that split the model in each replica."""
+    """Devices that split each layer in each replica."""
+    pipeline_parallel: int = Field(default=1, ge=1)
+    """Stages that the layers are divided into; a replica has ``tensor_parallel * pipeline_parallel`` devices."""
+    expert_parallel: int = Field(default=1, ge=1)
+    """Devices, of those, that share a layer's experts out between them."""
+    role: Role = "both"
+    """Which phase of a call the replicas do."""
     replicas: int = Field(ge=1)
     batch: int | None = Field(default=None, ge=1)
     """Calls a replica holds at once; ``None``: not limited."""
@@ -259,6 +291,9 @@ class Plan(BaseModel):
                 raise ValueError(f"`{op.id}` runs on {op.device!r}, which is not one of the cluster's devices")
             if engines and op.place.startswith("engine:") and op.place not in engines:
                 raise ValueError(f"`{op.id}` runs at {op.place!r}, which is not one of the cluster's engines")
+            strangers = [each.engine for each in op.shares if f"engine:{each.engine}" not in engines]
+            if strangers:
+                raise ValueError(f"`{op.id}` has shares on {', '.join(strangers)}, which the cluster does not have")
         return self
 
     @cached_property
@@ -281,14 +316,14 @@ class Plan(BaseModel):
         """Read a plan back. Raises :class:`PlanError`: ORCH-P003 for another version, ORCH-P002 and P004 to P006 for
         text that is not a plan."""
         version = parse_json(_Versioned, text, file).version
-        if version != PLAN_VERSION:
+        if version not in _READ:
             raise PlanError(
                 "ORCH-P003",
-                f"the plan has version {version}; this orchestrator reads version {PLAN_VERSION}",
+                f"the plan has version {version}; this orchestrator reads versions up to {PLAN_VERSION}",
                 where=SourceLoc(file, line_of(text, "version")),
                 fix="make the plan again with `orch plan TARGET --out FILE`",
             )
-        return parse_json(cls, text, file)
+        return parse_json(cls, text, file).model_copy(update={"version": PLAN_VERSION})
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON. Raises ``OSError``."""

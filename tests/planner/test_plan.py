@@ -3,11 +3,12 @@ import pickle
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.interval import ONE, ZERO, Interval
-from orchestrator.planner.plan import PLAN_VERSION, OpPlan, Plan
+from orchestrator.planner.plan import PLAN_VERSION, OpPlan, Plan, Share
 from tests.planner.clusters import cpu, gpu
 
 
@@ -49,6 +50,24 @@ def test_engine_specs_pickle() -> None:
     assert pickle.loads(pickle.dumps(spec)) == spec
 
 
+def test_a_plan_of_version_1_is_read() -> None:
+    old = small_plan().to_json().replace('"version": 2', '"version": 1')
+    assert Plan.from_json(old) == small_plan()
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((Share(engine="main", share=0.5),), "add up to 0.5"),
+        ((Share(engine="main", share=0.5), Share(engine="other", share=0.5)), "shares on other"),
+        ((Share(engine="other", share=1.0),), "its largest share at 'other'"),
+    ],
+)
+def test_shares_add_up_are_of_known_engines_and_the_place_is_the_largest(shares: tuple[Share, ...], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        small_plan(ops=(op("a", kind="decode", place="engine:main", shares=shares),))
+
+
 def test_a_plan_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         small_plan().workflow = "other"  # type: ignore[misc]
@@ -73,7 +92,7 @@ def test_looking_up_an_op_changes_nothing() -> None:
     ("change", "code", "field", "line"),
     [
         (("{", "["), "ORCH-P002", "JSON", 2),
-        (('"version": 1', f'"version": {PLAN_VERSION + 1}'), "ORCH-P003", "version 2", 2),
+        ((f'"version": {PLAN_VERSION}', '"version": 99'), "ORCH-P003", "version 99", 2),
         (('"workflow": "w",\n', ""), "ORCH-P004", "`workflow` is missing", 1),
         (('"mid": 0.2', '"mid": 9.0'), "ORCH-P005", "`ops.0.cost_usd`", None),
         (('"workflow"', '"note": "", "workflow"'), "ORCH-P006", "`note` is not a known field", 3),
