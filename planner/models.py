@@ -7,8 +7,9 @@
 The configs of some well-known models are bundled (``model_configs/*.json``, each with its source), so that they can be
 priced without a checkpoint at hand.
 
-A model without a config is *unknown*: its size is taken from its name ("Qwen3-8B") or else assumed, its shape is that
-of Llama-3.1-8B stretched to the size, ``known`` is false, and every estimate that uses it is ``spread`` times wider.
+A model without a config is *unknown*: its size is taken from its name (``architecture/naming.py``) or else assumed, its
+shape is that of Llama-3.1-8B stretched to the size, ``known`` is false, and every estimate that uses it is ``spread``
+times wider.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from orchestrator import hub_cache
 from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
 from orchestrator.planner.architecture.latent import LatentAttention
+from orchestrator.planner.architecture.naming import size_of, width_of
 from orchestrator.planner.architecture.quantization import cache_dtype, quantised_online
 from orchestrator.planner.architecture.reading import Read, UnreadableError, read
 from orchestrator.planner.cluster import EngineSpec
@@ -38,13 +40,16 @@ DTYPE_BYTES: Final = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8":
 _DTYPES: Final = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32"}
 """It has the types by vLLM's names."""
 
-_VARIANT = r"-(instruct|it|chat|base|thinking|fp8|fp4|nvfp4|int4|bf16|\d{4}|v0\.1)$"
+_VARIANT: Final = (
+    r"[-.](instruct|it|chat|base|thinking|\d{4}|v0\.1|fp8|fp4|nvfp4|mxfp4|int4|int8|bf16|awq|gptq|bnb|w4a16|w8a8|"
+    r"quantized|dynamic|[48]-?bit)$"
+)
 """What a name says of a model beyond its shape."""
 
 ASSUMED_PARAMS: Final = 8.0e9
 """Size of a model about which nothing is known: the middle of what is commonly self-hosted, 1 to 70 billion."""
 _BESIDE: Final = "hf_quant_config.json"
-_ASSUMED_SPREAD, _NAMED_SPREAD = 8.0, 1.5
+_ASSUMED_SPREAD: Final = 8.0
 _UNKNOWN_WIDTH_SPREAD: Final = 4.0
 """Weights in full 16 bits are so many times as large as those in 4."""
 DOUBT_SPREAD: Final = 1.5
@@ -95,6 +100,8 @@ class ModelFacts:
     """Of ``params``, those that stay in ``dtype`` whatever the method: the embeddings and the output layer."""
     cache_dtype: str | None = None
     """It is the type of what is cached, where it is not ``dtype``."""
+    lookup_params: int = 0
+    """Of ``params``, those of tables of which a token reads a row (Gemma 3n's embeddings of each layer)."""
     index_bytes: int = 0
     """Cached of one token besides its values, all layers, in a width of its own: what an indexer looks for."""
     tower_params: int = 0
@@ -111,13 +118,13 @@ class ModelFacts:
 
     @property
     def shared_params(self) -> float:
-        """All but the routed experts: read for every token."""
-        return self.params - self.routed_params
+        """All but the routed experts and the tables of which a token reads a row: read for every token."""
+        return self.params - self.routed_params - self.lookup_params
 
     @cached_property
     def weight_bytes(self) -> float:
-        towers = self.tower_params * DTYPE_BYTES[self.dtype]
-        return self._shared_weight_bytes + self.routed_params * DTYPE_BYTES[self.weight_dtype] + towers
+        beside = (self.tower_params + self.lookup_params) * DTYPE_BYTES[self.dtype]
+        return self._shared_weight_bytes + self.routed_params * DTYPE_BYTES[self.weight_dtype] + beside
 
     @cached_property
     def active_weight_bytes(self) -> float:
@@ -203,7 +210,7 @@ def _facts(found: Read, name: str) -> ModelFacts:
     return ModelFacts(
         name=name,
         params=found.params + mixed * routed,
-        active_params=found.params + mixed * active,
+        active_params=found.params - found.lookup_params + mixed * active,
         layers=found.layers,
         hidden=found.hidden,
         heads=found.heads,
@@ -228,6 +235,7 @@ def _facts(found: Read, name: str) -> ModelFacts:
         sliding_window=found.sliding_window,
         dense_weight_dtype=found.dtype if weights and weights.experts_only else None,
         unquantised_params=found.embedding_params,
+        lookup_params=found.lookup_params,
         tower_params=found.tower_params,
     )
 
@@ -292,7 +300,8 @@ def _is_there(path: Path) -> bool:
 def bundled(name: str) -> ModelFacts | None:
     """Facts of a well-known model by its name on Hugging Face; ``None`` for any other.
 
-    The organisation, the case and what says how it was tuned or quantised do not matter.
+    The organisation, the case and what says how it was tuned do not matter; weights are as wide as the name says, or
+    else as in the checkpoint that the config is of.
 
     >>> bundled("nvidia/Llama-3.1-8B-Instruct-FP8").layers
     32
@@ -301,7 +310,10 @@ def bundled(name: str) -> ModelFacts | None:
     while (shorter := re.sub(_VARIANT, "", stem)) != stem:
         stem = shorter
     path = _bundled().get(stem)
-    return read_config(path, name) if path else None
+    if path is None:
+        return None
+    facts, width = read_config(path, name), width_of(name)
+    return facts if width is None else replace(facts, weight_dtype=width, dense_weight_dtype=None)
 
 
 def bundled_names() -> tuple[str, ...]:
@@ -317,27 +329,37 @@ def _bundled() -> dict[str, Path]:
 
 def unknown(name: str, problem: str = "") -> ModelFacts:
     """Assumed facts about a model of which only the name is known; ``problem``: why its config says nothing."""
-    size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([bBmM])(?![a-zA-Z])", name)
-    params = float(size[1]) * (1e9 if size[2] in "bB" else 1e6) if size else ASSUMED_PARAMS
-    # Llama-3.1-8B has 32 layers of width 4096; width and depth both grow about with the cube root of the size.
-    scale = (params / 8.0e9) ** (1 / 3)
-    origin = "from its name" if size else "because its name tells no size"
+    named, dtype = size_of(name), width_of(name) or "bf16"
+    params, active = (named.params, named.active) if named else (ASSUMED_PARAMS, ASSUMED_PARAMS)
+    # Llama-3.1-8B has 32 layers of width 4096; width and depth both grow about with the cube root of the size, in a
+    # mixture of what a token uses.
+    scale = (active / 8.0e9) ** (1 / 3)
+    layers = max(1, round(32 * scale))
+    experts = named.experts if named else 0
+    origin = named.said if named else "because its name tells no size"
+    using = f", of which a token uses {active / 1e9:.3g} billion," if active < params else ""
+    narrow = "" if dtype == "bf16" else f" in {dtype}"
     return ModelFacts(
         name=name,
         params=params,
-        active_params=params,
-        layers=max(1, round(32 * scale)),
+        active_params=active,
+        layers=layers,
         hidden=max(128, round(32 * scale) * 128),
         heads=max(1, round(32 * scale)),
         kv_heads=max(1, round(8 * scale)),
         head_dim=128,
         vocab=128_256,
         dtype="bf16",
-        weight_dtype="bf16",
+        weight_dtype=dtype,
         context_tokens=None,
         known=False,
-        spread=_NAMED_SPREAD if size else _ASSUMED_SPREAD,
-        note=f"{problem or f'no config.json for {name!r}'}: {params / 1e9:.3g} billion parameters assumed {origin}",
+        spread=named.spread if named else _ASSUMED_SPREAD,
+        note=f"{problem or f'no config.json for {name!r}'}: {params / 1e9:.3g} billion parameters{using}{narrow} "
+        f"assumed {origin}",
+        experts=experts,
+        experts_per_token=named.experts_per_token if named else 0,
+        expert_params=round(named.routed / (layers * experts)) if named and experts else 0,
+        lookup_params=round(named.lookup) if named else 0,
     )
 
 

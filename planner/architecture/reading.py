@@ -63,6 +63,9 @@ class Read:
     params: int
     """But the routed experts."""
     embedding_params: int
+    """The table of the vocabulary and the output layer have so many, and a table of positions."""
+    lookup_params: int
+    """Tables of which a token reads a row in each layer have so many."""
     tower_params: int
     experts: Experts | None
     expert_params: int
@@ -145,12 +148,14 @@ def _add_up(outer: Config, fields: Fields) -> Read:
     dense = _dense_params(fields, hidden, widths, words, experts)
     of_expert = matrices(fields) * hidden * experts.width if experts else 0
     every = hidden * experts.count + matrices(fields) * hidden * experts.shared_width if experts else 0
-    embeddings = _embeddings(fields, hidden)
+    embeddings, lookups = _embeddings(fields, hidden), _lookups(fields)
     cached = _cached(fields, words, by_layer, heads=heads, dims=dims, latent=latent)
     indexed = indexed_layers(fields, layers) if latent and latent.index_dim else 0
     if latent:
         mixer += indexed * latent.index_params(hidden)
-    params = embeddings + hidden + mixer + 2 * hidden * layers + dense + every * (experts.layers if experts else 0)
+    params = (
+        embeddings + lookups + hidden + mixer + 2 * hidden * layers + dense + every * (experts.layers if experts else 0)
+    )
     if params + (experts.layers * experts.count * of_expert if experts else 0) > MOST_PARAMS:
         fields.doubt("more parameters than any model has")
     _doubt_the_rest(outer, fields)
@@ -166,6 +171,7 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         context_tokens=_context_tokens(fields),
         params=params,
         embedding_params=embeddings,
+        lookup_params=lookups,
         tower_params=sum(_tower(outer.get(name)) for name in _TOWERS),
         experts=experts,
         expert_params=of_expert,
@@ -248,10 +254,13 @@ def _embeddings(fields: Fields, hidden: int) -> int:
     total = vocab * hidden * (1 if tied else 2)
     if fields.model_type in _POSITIONS:
         total += (fields.asked("positions") or 0) * hidden
-    per_layer = fields.number("hidden_size_per_layer_input", least=0)
-    if per_layer:
-        total += (fields.number("vocab_size_per_layer_input") or vocab) * per_layer * (fields.asked("layers") or 1)
     return total
+
+
+def _lookups(fields: Fields) -> int:
+    per_layer = fields.number("hidden_size_per_layer_input", least=0) or 0
+    vocab = fields.number("vocab_size_per_layer_input") or fields.asked("vocab") or 1
+    return vocab * per_layer * (fields.asked("layers") or 1)
 
 
 def _cached(

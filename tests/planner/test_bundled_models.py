@@ -47,3 +47,21 @@ def test_an_engine_finds_the_bundled_facts_and_others_stay_unknown() -> None:
     assert facts_of(EngineSpec(name="e", kind="vllm", model="meta-llama/Llama-3.1-8B")).known
     assert bundled("somebody/else-8b") is None
     assert not facts_of(EngineSpec(name="e", kind="vllm", model="somebody/else-8b")).known
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("nvidia/Llama-3.1-8B-Instruct-FP8", "fp8"),
+        ("org/Llama-3.1-8B-Instruct-AWQ-INT4", "int4"),
+        ("org/Llama-3.1-8B-Instruct-quantized.w4a16", "int4"),
+        ("org/Meta-Llama-3.1-8B-Instruct-FP8-dynamic", "fp8"),
+        ("deepseek-ai/DeepSeek-R1", "fp8"),
+        ("nvidia/DeepSeek-R1-NVFP4", "fp4"),
+        ("org/gpt-oss-20b-BF16", "bf16"),
+    ],
+)
+def test_a_name_tells_how_the_weights_of_a_well_known_model_are_stored(name: str, dtype: str) -> None:
+    facts = bundled(name)
+    assert facts is not None
+    assert (facts.weight_dtype, facts.dense_weight_dtype) == (dtype, None)
