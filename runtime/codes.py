@@ -73,4 +73,6 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R110": "the URL of a PostgreSQL cannot be read",
     "ORCH-R111": "a newer version of orchestrator has changed the tables of runs",
     "ORCH-R112": "the tables of runs cannot be made",
+    "ORCH-R120": "a plan has no engine that could be started",
+    "ORCH-R121": "a deployment is planned, and cannot be started",
 }

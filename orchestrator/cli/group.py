@@ -29,6 +29,7 @@ COMMANDS = {
     "compile": "Trace and optimise a workflow; print its IR.",
     "explain": "Show each op's place, time and cost before running.",
     "plan": "Make a plan to check in, or check that it got no worse.",
+    "deploy": "Start the engines of a plan on a Ray cluster, or write their configurations.",
     "simulate": "Try policies, clusters and loads in a simulator (nothing runs).",
     "run": "Run a workflow, or an example directory.",
     "runs": "Look at the runs that are kept, and go on with them.",
