@@ -38,7 +38,7 @@ class TokenCapacity:
 
     def request(
         self, program: str, now_s: float, *, arrival_s: float | None = None, tenant: str | None = None,
-        critical_path_s: float | None = None, tokens: int = 0,
+        key_s: float | None = None, tokens: int = 0,
     ) -> bool:  # fmt: skip
         """Whether a turn with a prompt of that many tokens may run now; if not it waits for :meth:`admitted`."""
         self._number.setdefault(program, len(self._number))

@@ -135,10 +135,8 @@ class Gate:
     async def turn(self, job: Job, place: int, prompt_tokens: int) -> AsyncIterator[None]:
         assert job.kind is not None
         arrival_s = self._arrived.setdefault(job.number, time.time())
-        critical_path_s = job.turns_left(place) * job.turn_s
-        async with self._gate.turn(
-            f"run-{job.number}", arrival_s=arrival_s, critical_path_s=critical_path_s, tokens=prompt_tokens
-        ):
+        key_s = arrival_s + job.turns_left(place) * job.turn_s
+        async with self._gate.turn(f"run-{job.number}", arrival_s=arrival_s, key_s=key_s, tokens=prompt_tokens):
             yield
 
     def ended(self, job: Job, place: int, prompt_tokens: int, reply: Reply) -> None:

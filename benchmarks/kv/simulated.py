@@ -85,7 +85,7 @@ class Door:
 
     def request(
         self, program: str, now_s: float, *, arrival_s: float | None = None, tenant: str | None = None,
-        critical_path_s: float | None = None,
+        key_s: float | None = None,
     ) -> bool:  # fmt: skip
         """What ``benchmarks.kv.driving`` tells an admission."""
         job, place = self._jobs[program], self._turns[program]
@@ -94,8 +94,9 @@ class Door:
         if isinstance(self._admission, FixedCap):
             return self._admission.request(program, now_s)
         left_s = job.turns_left(place) * job.turn_s
+        key_s = (now_s if arrival_s is None else arrival_s) + left_s
         tokens = self._said[program] + job.turns[place].new_tokens
-        return self._admission.request(program, now_s, arrival_s=arrival_s, critical_path_s=left_s, tokens=tokens)
+        return self._admission.request(program, now_s, arrival_s=arrival_s, key_s=key_s, tokens=tokens)
 
     def admitted(self) -> Sequence[str]:
         """Those the admission let in."""

@@ -24,12 +24,14 @@ from heapq import nsmallest
 from math import isfinite
 from typing import Final
 
-from orchestrator.planner.policies.view import Dispatch, ReplicaView, RequestView
+from orchestrator.planner.policies.view import Dispatch, ReplicaView, RequestView, SpeedView, StageView
 
 EXPONENT: Final = 4.0
 """Chosen on tuning seeds of ``benchmarks/planner_policies.py`` among 1 to 8: 3 favours the mean, 6 costs throughput."""
 LEAST_LEFT: Final = 0.35
 """Of the expected reply, what a request is taken to have left however much it wrote: replies have long tails."""
+LEAST_ALLOWED_S: Final = 1e-3
+"""A program with less time than this from the beginning is not more urgent than others like it."""
 UNHURRIED_S: Final = 60.0
 """What latencies are compared to where a program has no SLO."""
 
@@ -38,7 +40,8 @@ def pressure(request: RequestView, now: float, stage_s: float, exponent: float =
     """What a second of this program is worth when its stage takes ``stage_s`` more seconds."""
     allowed_s = request.deadline_s - request.started_s
     latency_s = now - request.started_s + stage_s + request.remaining_s
-    return float((latency_s / (allowed_s if isfinite(allowed_s) and allowed_s > 0 else UNHURRIED_S)) ** exponent)
+    is_hurried = isfinite(allowed_s) and allowed_s > 0
+    return float((latency_s / (max(allowed_s, LEAST_ALLOWED_S) if is_hurried else UNHURRIED_S)) ** exponent)
 
 
 def tokens_left(request: RequestView, generated: int = 0) -> float:
@@ -96,7 +99,7 @@ def critical_path(exponent: float = EXPONENT, shortlist: int = 16) -> Dispatch:
     return dispatch
 
 
-def least_laxity(request: RequestView, replica: ReplicaView, now: float) -> float:
+def least_laxity(request: StageView, replica: SpeedView, now: float) -> float:
     """Key: the latest moment at which the stage may start for its program to be done in time."""
     path_s = replica.alone_s(request.prompt_tokens, request.predicted_output_tokens) + request.remaining_s
     if isfinite(request.deadline_s):

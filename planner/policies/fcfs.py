@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.planner.policies.view import ReplicaView, RequestView
+from orchestrator.planner.policies.view import SpeedView, StageView
 
 
-def fcfs(request: RequestView, replica: ReplicaView, now: float) -> float:
+def fcfs(request: StageView, replica: SpeedView, now: float) -> float:
     """Key: when the request became ready."""
     return request.ready_s

@@ -9,10 +9,10 @@ and its urgency what it will take on this replica less what is left of the budge
 
 from __future__ import annotations
 
-from orchestrator.planner.policies.view import ReplicaView, RequestView
+from orchestrator.planner.policies.view import SpeedView, StageView
 
 
-def urgency(request: RequestView, replica: ReplicaView, now: float) -> float:
+def urgency(request: StageView, replica: SpeedView, now: float) -> float:
     """Key: the latest moment to start the stage on this replica and still meet its own deadline."""
     path_s = request.predicted_s + request.remaining_s
     share = request.predicted_s / path_s if path_s > 0 else 1.0

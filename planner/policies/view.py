@@ -16,20 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class RequestView(Protocol):
-    """One model call: a stage of a program (an instance of a workflow)."""
-
-    @property
-    def sequence(self) -> int:
-        """How many requests were dispatched before it; unique, in order of readiness."""
-
-    @property
-    def program(self) -> int:
-        """The program it belongs to."""
-
-    @property
-    def step(self) -> str:
-        """The workflow's name of the stage; requests of one step resemble each other."""
+class StageView(Protocol):
+    """What an order knows of a model call, a stage of a program (an instance of a workflow): an engine's queue, too."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -38,14 +26,6 @@ class RequestView(Protocol):
     @property
     def predicted_output_tokens(self) -> float:
         """Expected length of the reply."""
-
-    @property
-    def prefix_ids(self) -> Sequence[int]:
-        """Content hashes of the prompt's whole units of ``unit_tokens`` tokens, from its beginning on."""
-
-    @property
-    def unit_tokens(self) -> int:
-        """Tokens of a prefix unit."""
 
     @property
     def ready_s(self) -> float:
@@ -68,12 +48,43 @@ class RequestView(Protocol):
         """Expected seconds of the longest path from the end of this stage to the end of the program, tools included,
         each stage alone on an average replica."""
 
+
+class RequestView(StageView, Protocol):
+    """A model call as a router knows it."""
+
+    @property
+    def sequence(self) -> int:
+        """How many requests were dispatched before it; unique, in order of readiness."""
+
+    @property
+    def program(self) -> int:
+        """The program it belongs to."""
+
+    @property
+    def step(self) -> str:
+        """The workflow's name of the stage; requests of one step resemble each other."""
+
+    @property
+    def prefix_ids(self) -> Sequence[int]:
+        """Content hashes of the prompt's whole units of ``unit_tokens`` tokens, from its beginning on."""
+
+    @property
+    def unit_tokens(self) -> int:
+        """Tokens of a prefix unit."""
+
     @property
     def home(self) -> int | None:
         """Position, among the replicas offered, of the one that ran the stage before; ``None`` for a first stage."""
 
 
-class ReplicaView(Protocol):
+class SpeedView(Protocol):
+    """How fast a replica is."""
+
+    def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Seconds of a call with nothing beside it."""
+
+
+class ReplicaView(SpeedView, Protocol):
     """One replica of a model with its queue, as of ``now``."""
 
     @property
@@ -120,9 +131,6 @@ class ReplicaView(Protocol):
     def prompt_backlog_tokens(self) -> int:
         """Prompt tokens it has still to prefill, queued or running; the queue's cache hits not deducted."""
 
-    def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float = 0.0) -> float:
-        """Seconds of a call with nothing beside it."""
-
     def step_s(self, prefill_tokens: float, decodes: float, context_tokens: float) -> float:
         """Seconds of an engine step that processes ``prefill_tokens`` new prompt tokens and one token of each of
         ``decodes`` sequences with ``context_tokens`` in their KV together."""
@@ -145,7 +153,7 @@ class ReplicaView(Protocol):
 
 Dispatch = Callable[[RequestView, Sequence[ReplicaView], float], int]
 """(request, replicas, now) to a position in ``replicas``."""
-Order = Callable[[RequestView, ReplicaView, float], float]
+Order = Callable[[StageView, SpeedView, float], float]
 """(request, replica, now) to a key of the replica's queue: least first, ties in order of readiness."""
 Admit = Callable[[RequestView, Sequence[ReplicaView], float], bool]
 """(request, replicas, now): yes or no. Whether a program is taken on, of its first request; or whether one is held."""

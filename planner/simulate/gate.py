@@ -4,7 +4,7 @@ A program asks at each of its turns. The first waits until the gate names the pr
 the gate lets the program keep its place; when it is done, others may begin. Waiting is part of a program's latency and
 of no request's. :class:`Gates` calls in this order::
 
-    gate.request("7", now, arrival_s=..., critical_path_s=...)      a turn wants to run; False: it waits
+    gate.request("7", now, arrival_s=..., key_s=...)      a turn wants to run; False: it waits
     gate.used("7", session, input_tokens=..., cached_tokens=..., output_tokens=...)     it is done
     gate.end("7", now)
     gate.pause("7", now, keep=True)     tools run           or      gate.finish("7", now)       the program is over
@@ -31,7 +31,7 @@ class Gate(Protocol):
 
     def request(
         self, program: str, now_s: float, *, arrival_s: float | None = None, tenant: str | None = None,
-        critical_path_s: float | None = None,
+        key_s: float | None = None,
     ) -> bool:  # fmt: skip
         """Whether a turn may run now; if not it waits until :meth:`admitted` names its program."""
 
@@ -76,7 +76,7 @@ class FixedCap:
 
     def request(
         self, program: str, now_s: float, *, arrival_s: float | None = None, tenant: str | None = None,
-        critical_path_s: float | None = None,
+        key_s: float | None = None,
     ) -> bool:  # fmt: skip
         """At once for an active program or below the cap; else at the end of the line."""
         if program in self._active:
@@ -144,14 +144,13 @@ class Gates:
         due_s = (self._gates[replica].next_expiry_s for replica in self._waiting)
         return min((at_s for at_s in due_s if at_s is not None), default=None)
 
-    def passes(self, request: Request, replica: int, now: float) -> bool:
-        """Whether a request may go on to its replica; if not, :meth:`let_in` returns it later."""
+    def passes(self, request: Request, replica: int, key_s: float, now: float) -> bool:
+        """Whether a request, in its policy's order at ``key_s``, may go on to its replica; if not, :meth:`let_in`
+        returns it later."""
         request.gate, name = replica, str(request.run.number)
         self._asked.add(replica)
         self._passed.setdefault(name, set()).add(replica)
-        if self._gates[replica].request(
-            name, now, arrival_s=request.started_s, critical_path_s=request.predicted_s + request.remaining_s
-        ):
+        if self._gates[replica].request(name, now, arrival_s=request.started_s, key_s=key_s):
             return True
         self._waiting.setdefault(replica, {}).setdefault(name, []).append(request)
         return False

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from orchestrator.planner.deadlines import behind_s
+
 MOONCAKE_UNIT_TOKENS: Final = 512
 
 
@@ -55,9 +57,5 @@ class Program:
 
 def remaining_path_s(stages: Sequence[Stage], seconds: Sequence[float]) -> list[float]:
     """For each stage the longest path from its end to the end of the program, tools included."""
-    remaining = [0.0] * len(stages)
-    for i in range(len(stages) - 1, -1, -1):
-        behind = remaining[i] + seconds[i] + stages[i].tool_s
-        for before in stages[i].after:
-            remaining[before] = max(remaining[before], behind)
-    return remaining
+    taken = [own_s + stage.tool_s for own_s, stage in zip(seconds, stages, strict=True)]
+    return behind_s(taken, [stage.after for stage in stages])

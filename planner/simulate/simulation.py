@@ -208,8 +208,11 @@ class Simulation:
             return
         self._tally.migrations += request.home is not None and position != request.home
         request.quota = 1 if replicas[position].spec.role == "prefill" else request.output_tokens
-        if self._gates is None or self._gates.passes(request, replicas[position].index, now):
-            self._enqueue(request, replicas[position], now)
+        replica = replicas[position]
+        if self._gates is None or self._gates.passes(
+            request, replica.index, self.policy.order(request, replica, now), now
+        ):
+            self._enqueue(request, replica, now)
         else:
             self._await_gates()
 

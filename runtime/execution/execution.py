@@ -55,6 +55,7 @@ class Execution:
         tenant: str | None = None,
         within: Ledger | None = None,
         depth: int = 0,
+        deadline_s: float | None = None,
         seed: int | None = None,
         started: RunStarted | None = None,
         taking_over: TakingOver | None = None,
@@ -74,13 +75,21 @@ class Execution:
         self.earlier = Spending() if state is None else replace(state.spending)
         """What the part of the run before this one used, as far as its own events say, and what was forgotten."""
         self.arrival_s = state.started.at if state is not None and state.started is not None else time()
+        slo_s = program.slo_s
+        own_s = None if slo_s is None else self.arrival_s + slo_s
+        self.deadline_s = min((each for each in (own_s, deadline_s) if each is not None), default=None)
+        """Unix time by which it should be done: by its own SLO, or that of a run that waits for it."""
         self.budget = budget
         """It takes the place of the budget that the run had before, or the workflow's own."""
         before = None if state is None else state.budget
         self.ledger = Ledger(budget or before or program.budget or NO_LIMITS, within)
         said = KvHint(
-            program=run_id, program_arrival_s=self.arrival_s, tenant=tenant, workflow=program.name
-        )  # fmt: skip
+            program=run_id,
+            program_arrival_s=self.arrival_s,
+            deadline_s=self.deadline_s,
+            tenant=tenant,
+            workflow=program.name,
+        )
         self.sessions = Sessions(said, services, self.warn)
         self.prefetches = Prefetches(program, services, self.sessions, self.emit, self.warn)
         self.corrections: dict[tuple[str, str], Correction] = {} if state is None else dict(state.corrections)

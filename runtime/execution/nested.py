@@ -44,7 +44,14 @@ class Begin(Protocol):
     """Makes a run on what the outer one runs on."""
 
     def __call__(
-        self, program: Program, run_id: str, *, tenant: str | None, within: Ledger, depth: int
+        self,
+        program: Program,
+        run_id: str,
+        *,
+        tenant: str | None,
+        within: Ledger,
+        depth: int,
+        deadline_s: float | None,
     ) -> Execution: ...
 
 
@@ -96,8 +103,13 @@ class Within:
         place = within(by, program, values)
         await admit(by, program, place)
         execution = self.begin(
-            program, uuid4().hex, tenant=outer.tenant, within=by.ledger, depth=outer.depth + 1
-        )  # fmt: skip
+            program,
+            uuid4().hex,
+            tenant=outer.tenant,
+            within=by.ledger,
+            depth=outer.depth + 1,
+            deadline_s=outer.deadline_s,
+        )
         execution.within = place
         execution.bill = _Bill(by, execution).note
         try:

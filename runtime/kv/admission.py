@@ -109,9 +109,9 @@ class Turn:
 
     __slots__ = (
         "_arrival_s",
-        "_critical_path_s",
         "_gate",
         "_granted",
+        "_key_s",
         "_runs",
         "_tenant",
         "_tokens",
@@ -126,7 +126,7 @@ class Turn:
         *,
         arrival_s: float | None,
         tenant: str | None,
-        critical_path_s: float | None,
+        key_s: float | None,
         tokens: int | None,
     ) -> None:
         self.program = program
@@ -135,7 +135,7 @@ class Turn:
         self._gate = gate
         self._arrival_s = arrival_s
         self._tenant = tenant
-        self._critical_path_s = critical_path_s
+        self._key_s = key_s
         self._tokens = tokens
         self._granted: asyncio.Future[None] | None = None
         self._runs = False
@@ -159,7 +159,7 @@ class Turn:
                 now_s,
                 arrival_s=self._arrival_s,
                 tenant=self._tenant,
-                critical_path_s=self._critical_path_s,
+                key_s=self._key_s,
                 tokens=self._tokens,
             )
         finally:
@@ -235,16 +235,16 @@ class ProgramGate:
         *,
         arrival_s: float | None = None,
         tenant: str | None = None,
-        critical_path_s: float | None = None,
+        key_s: float | None = None,
         tokens: int | None = None,
     ) -> Turn:
         """A turn of ``program``, to be entered with ``async with``; entering may raise ORCH-R060 (queue full).
 
-        ``arrival_s``: when the program arrived, the same for all its turns; ``critical_path_s``: expected seconds from
-        here to its end; ``tokens``: length of the prompt. Without an arrival, a program arrives with each turn for
+        ``arrival_s``: when the program arrived, the same for all its turns; ``key_s``: where the policy's order puts
+        this one; ``tokens``: length of the prompt. Without an arrival, a program arrives with each turn for
         which it has no slot.
         """
-        return Turn(self, program, arrival_s=arrival_s, tenant=tenant, critical_path_s=critical_path_s, tokens=tokens)
+        return Turn(self, program, arrival_s=arrival_s, tenant=tenant, key_s=key_s, tokens=tokens)
 
     def used(
         self, program: str, session: str, *, input_tokens: int, cached_tokens: int | None, output_tokens: int = 0

@@ -53,6 +53,10 @@ class KvHint:
     """Unix time at which the program arrived: work is ordered by program, not by request."""
     turns_left: float | None = None
     """Expected turns of the session after this one."""
+    deadline_s: float | None = None
+    """Unix time by which the whole program should be done; None without an SLO."""
+    call_s: float | None = None
+    """Expected seconds of this turn, alone on its engine."""
     critical_path_s: float | None = None
     """Expected seconds from the end of this turn to the end of the program, along its longest path."""
     workflow: str | None = None
@@ -112,6 +116,9 @@ class KvHint:
             if value is not None:
                 read[field.name] = value
         return cls(**read)
+
+
+NO_HINT: Final = KvHint()
 
 
 def has_hint(args: Mapping[str, object]) -> bool:
@@ -177,6 +184,8 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "program": _name,
     "program_arrival_s": _number,
     "turns_left": _number,
+    "deadline_s": _number,
+    "call_s": _number,
     "critical_path_s": _number,
     "workflow": _name,
     "tool": _name,

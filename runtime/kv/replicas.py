@@ -44,7 +44,7 @@ from orchestrator.runtime.engines.base import (
 )
 from orchestrator.runtime.engines.errors import SILENT
 from orchestrator.runtime.kv.admission import AdmissionOptions, GateGroup, ProgramGate, Turn, TurnedAwayError
-from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.hints import NO_HINT, KvHint
 from orchestrator.runtime.kv.replica_load import Call
 from orchestrator.runtime.kv.returning import Returning
 from orchestrator.runtime.kv.routing import RoutingOptions, StickyRouter
@@ -54,7 +54,6 @@ DEAD: Final = frozenset({"ORCH-E008", "ORCH-E013", "ORCH-E015"})
 """Errors after which a replica is left alone for a while, its KV gone: unreachable, stopped, not running."""
 FAILING: Final = frozenset({"ORCH-E010", "ORCH-E017", "ORCH-E019", "ORCH-E021", "ORCH-E023"})
 """Errors of a replica that may be dying, or only too busy for this call: silent, refusing, broken off, failed (5xx)."""
-NO_HINT: Final = KvHint()
 _log = logging.getLogger(__name__)
 
 
@@ -205,7 +204,7 @@ class ReplicaSet:
 
     async def _from(self, index: int, work: _Work, tried: set[int]) -> AsyncGenerator[Chunk, None]:
         load, gate, call = self.router.loads[index], self.gates[index], work.call
-        turn = self._turn(gate, work)
+        turn = self._turn(index, work)
         load.queued(call)
         try:
             async with turn:
@@ -231,12 +230,12 @@ class ReplicaSet:
         finally:
             self.router.left(index, call)
 
-    def _turn(self, gate: ProgramGate, work: _Work) -> Turn:
-        return gate.turn(
+    def _turn(self, index: int, work: _Work) -> Turn:
+        return self.gates[index].turn(
             work.call.owner,
             arrival_s=work.hint.program_arrival_s,
             tenant=work.hint.tenant,
-            critical_path_s=work.hint.critical_path_s,
+            key_s=self.router.key_s(work.call, index, self.clock()),
             tokens=work.call.prompt_tokens,
         )
 
@@ -290,8 +289,7 @@ class ReplicaSet:
             session,
             self.clock(),
             prompt_tokens=int(_chars(request) / self._chars_per_token) + 1,
-            arrival_s=hint.program_arrival_s,
-            remaining_s=hint.critical_path_s or 0.0,
+            hint=hint,
         )
         return _Work(request, hint, call, anonymous=request.session is None and hint.program is None)
 
@@ -362,7 +360,7 @@ class KvReplicaSet(ReplicaSet):
             if held:  # without a turn, whose end would say something about the pause that the program is in
                 sent()
                 return await replica.prefetch(self._addressed(work.request, index))
-            async with self._turn(gate, work):
+            async with self._turn(index, work):
                 sent()
                 usage = await replica.prefetch(self._addressed(work.request, index))
             gate.pause(call.owner, keep=self._is_short(hint, load.turn_s), within_s=hint.longest_s)

@@ -2,7 +2,8 @@
 
 A program's first call goes where the planner's dispatch policy says (:mod:`orchestrator.planner.policies`; the same
 function the simulator calls). From then on its sessions stay, because their KV is there. Between turns nothing of a
-session runs, so it can move then, and does when it will be done sooner elsewhere with its prompt computed again::
+session runs, so it can move then, and does where the policy's ``migrate`` says; of a policy without one, when it will
+be done sooner elsewhere with its prompt computed again::
 
     done(m) = wait for a slot (none where the program holds one) + prompts ahead * prefill
               + uncached prompt * prefill + expected tokens * step with the batch it joins
@@ -21,12 +22,14 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import Final
 
 from orchestrator.errors import RunError
-from orchestrator.planner.policies.critical_path import critical_path
-from orchestrator.planner.policies.view import Dispatch
+from orchestrator.planner.policies import critical_path_laxity
+from orchestrator.planner.policies.view import Policy
 from orchestrator.runtime.kv.admission import ProgramGate
+from orchestrator.runtime.kv.hints import NO_HINT, KvHint
 from orchestrator.runtime.kv.replica_load import Call, ReplicaLoad
 
 MOST_PROGRAMS: Final = 20_000
@@ -40,8 +43,9 @@ MOST_FAILURES: Final = 2
 class RoutingOptions:
     """How sessions are placed."""
 
-    dispatch: Dispatch = field(default_factory=critical_path)
-    """Where a program's first call goes: any ``dispatch`` function of :mod:`orchestrator.planner.policies`."""
+    policy: Policy = field(default_factory=critical_path_laxity)
+    """Where a program's first call goes, and in which order programs wait: one of :mod:`orchestrator.planner.policies`.
+    Where later calls go, too, if it has a ``migrate``."""
     margin: float = 0.2
     """Share by which a call must be done sooner elsewhere to move: estimates err, and moving costs others a prefill."""
     retry_down_s: float = 30.0
@@ -68,15 +72,29 @@ class StickyRouter:
         self._draining: dict[int, asyncio.Event] = {}
         self._down_until_s: dict[int, float] = {}
 
-    def call(
-        self, program: str, session: str, now_s: float, *,
-        prompt_tokens: int, arrival_s: float | None = None, remaining_s: float = 0.0,
-    ) -> Call:  # fmt: skip
-        """A call to be placed."""
-        number = next(self._numbers)
-        output_tokens = sum(load.output_tokens for load in self.loads) / len(self.loads)
-        started_s = now_s if arrival_s is None else min(arrival_s, now_s)
-        return Call(number, session, program, number, prompt_tokens, output_tokens, now_s, started_s, remaining_s)
+    def call(self, program: str, session: str, now_s: float, *, prompt_tokens: int, hint: KvHint = NO_HINT) -> Call:
+        """A call to be placed; the hint says by when its program should be done, and what of it is left."""
+        number, several = next(self._numbers), len(self.loads)
+        output_tokens = sum(load.output_tokens for load in self.loads) / several
+        alone_s = sum(load.alone_s(prompt_tokens, output_tokens) for load in self.loads) / several
+        arrival_s = hint.program_arrival_s
+        return Call(
+            number,
+            session,
+            program,
+            number,
+            prompt_tokens,
+            output_tokens,
+            ready_s=now_s,
+            started_s=now_s if arrival_s is None else min(arrival_s, now_s),
+            remaining_s=hint.critical_path_s or 0.0,
+            predicted_s=alone_s if hint.call_s is None else hint.call_s,
+            deadline_s=inf if hint.deadline_s is None else hint.deadline_s,
+        )
+
+    def key_s(self, call: Call, index: int, now_s: float) -> float:
+        """The call's place among those that wait for a slot at a replica, by the policy's order."""
+        return self.options.policy.order(call, self.loads[index], now_s)
 
     def place(self, call: Call, now_s: float, avoid: Collection[int] = ()) -> int:
         """Where the call goes. Raises ORCH-R062 when every replica was tried or drained."""
@@ -221,9 +239,12 @@ class StickyRouter:
     def _chosen(self, call: Call, home: int | None, offered: list[int], now_s: float) -> int:
         if len(offered) == 1:
             return offered[0]
+        policy, views = self.options.policy, [self.loads[index] for index in offered]
         if home is None or home not in offered:
-            views = [self.loads[index] for index in offered]
-            return offered[self.options.dispatch(call, views, now_s)]
+            return offered[policy.dispatch(call, views, now_s)]
+        if policy.migrate is not None:
+            call.home = offered.index(home)
+            return offered[policy.migrate(call, views, now_s)]
         done_s = {index: self.done_s(call, self.loads[index], now_s) for index in offered}
         best = min(offered, key=done_s.__getitem__)
         return best if done_s[home] > (1 + self.options.margin) * done_s[best] else home

@@ -6,10 +6,12 @@ the contexts of the programs that have one fit the replica's KV (:mod:`orchestra
 program that holds a slot pass at once. The others wait, tenants sharing fairly
 (:mod:`orchestrator.runtime.kv.fairness`), within a tenant by ::
 
-    key = arrival + min(critical path left, longest_s)        least first
+    key = what an order of the planner's policies says, from arrival to arrival + longest_s        least first
 
-which is the planner's least-laxity order without an SLO: short remaining programs first, ageing. *Nobody starves*: a
-program is overtaken, within its tenant, only by programs that arrived less than ``longest_s`` after it.
+which is for least laxity the latest moment to start a turn of a program that has a deadline, and without one puts short
+remaining programs first, ageing. Of several turns of a program that wait the most urgent one counts. *Nobody starves*:
+a program is overtaken, within its tenant, only by programs that arrived less than ``longest_s`` after it
+(:mod:`orchestrator.planner.policies.overtaking`).
 
 A slot is given back when the program ends; when a turn fails; when a pause will be so long that the KV is not kept
 (``pause(keep=False)``); when the cap falls, by the programs last in the order, at the end of their turn; when the
@@ -38,6 +40,7 @@ from math import inf
 from typing import Final
 
 from orchestrator.errors import RunError
+from orchestrator.planner.policies.overtaking import kept_in_bounds
 from orchestrator.runtime.kv.cap import AdaptiveCap, CapOptions
 from orchestrator.runtime.kv.fairness import FairQueue, Place
 
@@ -55,7 +58,7 @@ class AdmissionOptions:
     longest_pause_s: float = 600.0
     """The longest pause over which a slot can be kept: a client that is gone must not hold it for ever."""
     longest_s: float = 120.0
-    """Longest critical path that counts: bounds by how much a program may be overtaken."""
+    """By how much a program may be overtaken, whatever deadlines say."""
     most_waiting: int = 10_000
     """Programs that may wait at a replica; one more is refused with ORCH-R060."""
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -167,13 +170,14 @@ class AdmissionControl:
         *,
         arrival_s: float | None = None,
         tenant: str | None = None,
-        critical_path_s: float | None = None,
+        key_s: float | None = None,
         tokens: int | None = None,
     ) -> bool:
         """A turn wants to start: True if it may, False if it waits until :meth:`admitted` names its program.
 
         ``arrival_s``: when the program arrived, on the clock of ``now_s``; default: now, at its first turn.
-        ``tokens``: length of its prompt, if known. Raises ORCH-R060 when too many programs wait.
+        ``key_s``: where the policy's order puts the turn; default: at its arrival. ``tokens``: length of its prompt, if
+        known. Raises ORCH-R060 when too many programs wait.
         """
         self.expire(now_s)
         entry = self._programs.get(program)
@@ -183,12 +187,17 @@ class AdmissionControl:
                 entry.lent = False
                 self._lent.pop(entry, None)
             return True
+        started_s = now_s if arrival_s is None else arrival_s
+        key = started_s if key_s is None else kept_in_bounds(key_s, started_s, self.options.longest_s)
         if entry is not None:
             entry.waiting += 1
+            if key < entry.key and entry.place is not None:
+                self._queue.remove(entry.place)
+                entry.key = key
+                entry.place = self._queue.push(entry.tenant, key, entry)
             return False
         if self.waiting >= self.options.most_waiting:
             raise _full(self.options.most_waiting)
-        key = (now_s if arrival_s is None else arrival_s) + min(critical_path_s or 0.0, self.options.longest_s)
         entry = self._programs[program] = _Program(program, tenant or "", key)
         entry.waiting = 1
         entry.reserve = GROWTH * (tokens or 0)

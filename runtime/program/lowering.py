@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from orchestrator.dsl.sampling import CONSTRAINTS, PASSED
 from orchestrator.dsl.trace import Bindings
 from orchestrator.errors import CompileError
+from orchestrator.planner.deadlines import Rest, rests
 from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.planner.promises import slo_seconds
 from orchestrator.runtime.engines.base import Sampling
 from orchestrator.runtime.program import emit
 from orchestrator.runtime.program.builder import RegionBuilder, Val
 from orchestrator.runtime.program.cases import Select, by_truth, cases_of, class_names
 from orchestrator.runtime.program.codegen import Classes, outer_classes
-from orchestrator.runtime.program.critical_path import remaining_s
 from orchestrator.runtime.program.declared import calls_a_model, declared_limits, engine_of, given, pause_of, policy_of
 from orchestrator.runtime.program.inline import MOST_STEPS, InlineChoice, InlineLoop, InlineMap
 from orchestrator.runtime.program.program import Program, Region
@@ -56,8 +57,8 @@ class _Lowering:
     values: dict[int, Val] = field(default_factory=dict)
     prefills: dict[int, Node] = field(default_factory=dict)
     """Prefills by the KV value they produce: a prefill and its decode are one engine call."""
-    critical_path_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds from the end of an op to the end of the run."""
+    rests: Mapping[str, Rest] = field(default_factory=dict)
+    """What lies behind each op."""
     pins: dict[int, Node] = field(default_factory=dict)
     """It has the pins by the values of their conversations."""
     moves: set[str] = field(default_factory=set)
@@ -96,7 +97,7 @@ def lower(
     """
     state = _Lowering(bindings, in_order=in_order)
     if plan is not None:
-        state.plans, state.critical_path_s = plan.by_id, remaining_s(plan)
+        state.plans, state.rests = plan.by_id, rests(plan)
         state.moves = {pin.op for pin in plan.pins if pin.moves}
         state.brings_engines = not plan.cluster.engines
     _note_hints(state, graph.body)
@@ -105,7 +106,9 @@ def lower(
     engines = plan.cluster.engines if plan is not None else ()
     prices = {each.name: price for each in engines if (price := each.token_price) is not None}
     params = tuple(graph.opts.get("params", ()))
-    return Program(graph.name, program_hash, params, region, returns, declared_limits(graph.opts), prices)
+    promised_s = None if plan is None else plan.sla_s
+    slo_s = slo_seconds(graph.opts.get("slo")) if promised_s is None else promised_s
+    return Program(graph.name, program_hash, params, region, returns, declared_limits(graph.opts), prices, slo_s)
 
 
 def _fill(state: _Lowering, builder: RegionBuilder, source: GraphRegion, key: str) -> Region:
@@ -244,7 +247,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
         is_fork=bool(given(node, "fork", False)),
         turns_left=None if turns_left is None else float(turns_left),
-        critical_path_s=state.critical_path_s.get(node.id),
+        rest=state.rests.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
     )
     return _suspend(state, builder, node, spec, operands, behind)

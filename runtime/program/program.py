@@ -213,6 +213,8 @@ class Program:
     budget: Limits | None = None
     prices: Mapping[str, TokenPrice] = field(default_factory=dict)
     """It has the prices of the engines whose price is known."""
+    slo_s: float | None = None
+    """Seconds from its arrival within which a run should be done; None: nobody has said."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from orchestrator.planner.deadlines import Rest
 from orchestrator.runtime.engines.base import Sampling
 from orchestrator.runtime.program.cases import Select, by_truth
 
@@ -130,8 +131,8 @@ class Generate:
     """Others continue the same conversation, so this opens a session of its own."""
     turns_left: float | None = None
     """Expected turns on the conversation after this one; None if that is not known."""
-    critical_path_s: float | None = None
-    """Expected seconds from the end of this call to the end of the run."""
+    rest: Rest | None = None
+    """What the call takes, and what the run still has before it then; None where no plan says it."""
     expected_output_tokens: int | None = None
     """The plan's upper estimate per sample, for budgets, where the sampling has no ``max_tokens``."""
 

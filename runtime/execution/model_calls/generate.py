@@ -68,7 +68,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     # nothing waits between the reservation and the `try`
     prefetched = execution.prefetches.begin(frame.path, op.id)
     session = execution.sessions.enter(conversation, spec, key, engine, f"{execution.run_id}/{path}")
-    hint = execution.sessions.hint(spec, key, asked.features, prefetched)
+    hint = execution.sessions.hint(spec, key, asked.features, frame.path, prefetched)
     request = GenerateRequest(
         f"{execution.run_id}/{path}#{attempt.number}",
         engine.model,

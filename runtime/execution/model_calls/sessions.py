@@ -145,8 +145,10 @@ class Sessions:
         known = self._open.get(conversation.session or "")
         return known.tokens if known is not None and conversation.engine == engine else 0
 
-    def hint(self, spec: Generate, engine: str, values: Sequence[object], prefetched: str | None = None) -> KvHint:
-        """What the engine is told with a turn; ``values`` are those of the pause's features.
+    def hint(
+        self, spec: Generate, engine: str, values: Sequence[object], frame: str = "", prefetched: str | None = None
+    ) -> KvHint:
+        """What the engine is told with a turn in a frame; ``values`` are those of the pause's features.
 
         ``prefetched`` is the session of a prefetch that the turn takes the place of.
         """
@@ -159,7 +161,8 @@ class Sessions:
         return replace(
             self._of_run,
             turns_left=spec.turns_left,
-            critical_path_s=spec.critical_path_s,
+            call_s=None if spec.rest is None else spec.rest.own_s,
+            critical_path_s=None if spec.rest is None else spec.rest.behind_s(frame),
             tool=(key.tool or None) if key is not None else None,
             features=key.features if key is not None else (),
             pause_s=_encoded(self._forecast(key, pause)) if pause is not None and key is not None else (),

@@ -12,10 +12,12 @@ from orchestrator import chat, llm, tool, workflow
 from orchestrator.compiler import compile as compiled
 from orchestrator.dsl.models.messages import Message
 from orchestrator.errors import EngineError, RunError
+from orchestrator.planner.policies import POLICIES
 from orchestrator.runtime.engines.base import GenerateRequest, complete
 from orchestrator.runtime.engines.scripted import ScriptedEngine
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replicas import KvReplicaSet, ReplicaSet
+from orchestrator.runtime.kv.routing import RoutingOptions
 from orchestrator.runtime.runner import Runner
 from tests.awaiting import until
 from tests.runtime.kv.replica_sets import Hinted, ask, sim, slots
@@ -31,6 +33,31 @@ async def test_a_program_waits_until_another_is_finished() -> None:
     engine.finish("a")
     async with asyncio.timeout(20):
         await late
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("critical-path+laxity", ["near", "far", "none"]), ("round-robin+fcfs", ["none", "far", "near"])],
+)
+async def test_programs_wait_in_the_order_of_the_policy(policy: str, expected: list[str]) -> None:
+    options = replace(slots(1), routing=RoutingOptions(POLICIES[policy]()))
+    seconds = count()
+    engine = ReplicaSet("one", [sim(time_scale=0)], options, clock=lambda: float(next(seconds)))
+    await complete(engine, ask("first", "first/1"))
+    order: list[str] = []
+
+    async def run(name: str, **hint: float) -> None:
+        await complete(engine, ask(name, f"{name}/1", **hint))
+        order.append(name)
+        engine.finish(name)
+
+    hints = {"none": {"critical_path_s": 90.0}, "far": {"deadline_s": 80.0}, "near": {"deadline_s": 30.0}}
+    async with asyncio.TaskGroup() as runs:
+        for waiting, (program, hint) in enumerate(hints.items(), 1):
+            runs.create_task(run(program, **hint))
+            await until(lambda waiting=waiting: engine.gates[0].state.waiting == waiting)  # type: ignore[misc]
+        engine.finish("first")
+    assert order == expected
 
 
 @pytest.mark.parametrize(

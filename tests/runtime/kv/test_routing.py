@@ -186,7 +186,7 @@ def test_a_session_that_is_over_is_forgotten_and_the_place_of_its_program_is_not
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_dispatch_policy_of_the_planner_places_programs(name: str) -> None:
-    of = router(3, dispatch=POLICIES[name]().dispatch)
+    of = router(3, policy=POLICIES[name]())
     places = [placed(of, f"p{i}") for i in range(9)]
     assert set(places) <= {0, 1, 2}
     busy(of, 0, 4, 4000)

@@ -58,9 +58,9 @@ def test_who_gives_the_slot_back_for_a_long_pause_waits_at_the_old_place() -> No
 def test_short_programs_first_but_nobody_is_overtaken_by_later_ones_for_ever() -> None:
     control = AdmissionControl(fixed(1, longest_s=10.0))
     control.request("holder", 0.0)
-    control.request("long", 0.0, arrival_s=0.0, critical_path_s=1e9)
+    control.request("long", 0.0, arrival_s=0.0, key_s=1e9)
     for i in range(1, 40):
-        control.request(f"short{i}", float(i), arrival_s=float(i), critical_path_s=0.0)
+        control.request(f"short{i}", float(i), arrival_s=float(i), key_s=float(i))
     order = []
     holder = "holder"
     for _ in range(40):
@@ -69,6 +69,23 @@ def test_short_programs_first_but_nobody_is_overtaken_by_later_ones_for_ever() -
         (holder,) = control.admitted()
         order.append(holder)
     assert order.index("long") in (9, 10)  # only those that arrived within 10 s of it came first
+
+
+def test_the_most_urgent_of_the_turns_of_a_program_that_waits_counts() -> None:
+    control = AdmissionControl(fixed(1))
+    control.request("holder", 0.0)
+    control.request("other", 0.0, arrival_s=0.0, key_s=5.0)
+    control.request("wide", 0.0, arrival_s=0.0, key_s=9.0)
+    control.request("wide", 1.0, arrival_s=0.0, key_s=3.0)
+    control.request("wide", 2.0, arrival_s=0.0, key_s=7.0)
+    control.end("holder", 3.0)
+    control.finish("holder", 3.0)
+    assert control.admitted() == ("wide",)
+    for _ in range(3):
+        control.end("wide", 4.0)
+    control.finish("wide", 4.0)
+    assert control.admitted() == ("other",)
+    assert control.waiting == 0
 
 
 def test_a_slot_whose_program_is_gone_is_taken_back() -> None:
