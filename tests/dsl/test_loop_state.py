@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import llm, loop, map_, tool, workflow
@@ -14,6 +14,7 @@ from tests.dsl.diagnosing import the_error
 from tests.dsl.recording import record
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(1, 12))
 def test_a_window_over_the_latest_replies(size: int, turns: int) -> None:
     def flow(q: str) -> list[Any]:

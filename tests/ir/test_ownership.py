@@ -11,7 +11,7 @@ import pytest
 
 from tests.ir.soak import SOAKS
 
-ROUNDS = {"traced": 10_000, "compiled": 60, "together": 60, "forked": 30, "at_exit": 40}
+ROUNDS = {"traced": 3_000, "compiled": 60, "together": 60, "forked": 30, "at_exit": 40}
 ROOT = Path(__file__).parents[2]
 
 

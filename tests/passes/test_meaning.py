@@ -44,7 +44,7 @@ def directly(seed: int, question: int) -> Any:
         return BoomError
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(0, 9))
 async def test_same_result_with_and_without_passes(seed: int, question: int) -> None:
     @workflow

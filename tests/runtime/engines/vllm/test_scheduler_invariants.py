@@ -213,7 +213,7 @@ junk = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.sampled_from(ARGUMENTS), junk), min_size=1, max_size=6), st.booleans())
 def test_whatever_clients_send_is_served(hints: list[dict[str, Any]], overlapped: bool) -> None:
     shape = Shape(blocks=9, overlapped=overlapped)

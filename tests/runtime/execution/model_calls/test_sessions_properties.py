@@ -186,7 +186,7 @@ def flow_of(seed: int) -> Workflow[..., Any]:
 
 
 @example(33)  # a conversation's last turn begins before the engine is told how long the pause in front of it may be
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 1 << 30))
 def test_hints_change_no_result_and_end_nothing_that_goes_on(seed: int) -> None:
     flow = flow_of(seed)
