@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from orchestrator.errors import RunError
 from orchestrator.runtime.background import Background
 from orchestrator.runtime.engines.base import DEFAULT_MODEL, Engine
+from orchestrator.runtime.engines.shares import Deficits
 from orchestrator.runtime.failures import not_closed
 from orchestrator.runtime.human import Human, Nobody
 from orchestrator.runtime.kv.admission import GateGroup
@@ -20,6 +22,12 @@ from orchestrator.runtime.tools.loop_watch import LoopWatch
 from orchestrator.runtime.tools.processes import ToolProcesses
 from orchestrator.runtime.tools.raised import faults_of
 from orchestrator.runtime.tools.threads import ToolThreads
+
+MOST_SHARED_OPS: Final = 10_000
+"""Ops whose shares are remembered: a runtime may be given programs for ever."""
+
+Shares = tuple[tuple[str, float], ...]
+"""Names of engines, and the part of an op's calls that each takes."""
 
 
 class Remote(Protocol):
@@ -49,6 +57,7 @@ class Engines:
         self._gates = GateGroup()
         self._lent: set[str] = set()
         self._starting: dict[str, _Start] = {}
+        self._deficits: OrderedDict[tuple[str, str, Shares], Deficits] = OrderedDict()
         for name, engine in engines.items():
             self.add(name, engine)
 
@@ -80,6 +89,18 @@ class Engines:
         raise RunError(
             "ORCH-R008", f"no engine serves `{name or model}`", why=f"there is {known}", fix="add one, or change model="
         )
+
+    def deficits(self, program: str, op: str, shares: Shares) -> Deficits:
+        """What the engines that share the calls of an op of a program are owed of these."""
+        key = program, op, shares
+        found = self._deficits.get(key)
+        if found is None:
+            found = self._deficits[key] = Deficits(shares)
+            if len(self._deficits) > MOST_SHARED_OPS:
+                self._deficits.popitem(last=False)
+        else:
+            self._deficits.move_to_end(key)
+        return found
 
     def has_started(self, name: str) -> bool:
         """Whether the engine has been started, and is there."""

@@ -157,7 +157,7 @@ class Dataflow:
 
     def _take(self, frame: Frame, op: Op, outcome: Outcome) -> None:
         execution = self.execution
-        values, usage, cost_usd, finish, inside = outcome
+        values, usage, cost_usd, finish, inside, engine = outcome
         if op.count:
             frame.v[op.first : op.first + op.count] = values
         at = time()
@@ -167,7 +167,7 @@ class Dataflow:
             execution.note(OpDone(frame.path, op.id, values, at))
             return
         took_s = execution.starts.take(frame.path, op.id, at)
-        done = OpDone(frame.path, op.id, values, at, usage, cost_usd, finish, frame.given(op), took_s)
+        done = OpDone(frame.path, op.id, values, at, usage, cost_usd, finish, frame.given(op), took_s, engine)
         try:
             execution.emit(done)
         except NotKeptError as error:

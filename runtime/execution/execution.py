@@ -20,6 +20,7 @@ from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.execution.model_calls.correction import Correction
 from orchestrator.runtime.execution.model_calls.prefetching import Prefetches
 from orchestrator.runtime.execution.model_calls.sessions import Sessions
+from orchestrator.runtime.execution.model_calls.spread import Spread
 from orchestrator.runtime.execution.starts import Starts
 from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.base import Journal
@@ -91,7 +92,9 @@ class Execution:
             workflow=program.name,
         )
         self.sessions = Sessions(said, services, self.warn)
-        self.prefetches = Prefetches(program, services, self.sessions, self.emit, self.warn)
+        self.spread = Spread(program, services.engines)
+        """Where calls go whose op several engines share."""
+        self.prefetches = Prefetches(program, services, self.sessions, self.spread, emit=self.emit, warn=self.warn)
         self.corrections: dict[tuple[str, str], Correction] = {} if state is None else dict(state.corrections)
         """It has, for each op, what a failed attempt leaves to the next one."""
         self.resumed = state

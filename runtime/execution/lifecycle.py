@@ -65,7 +65,11 @@ async def run_to_end(execution: Execution, inputs: tuple[object, ...]) -> Any:
         execution.warnings.update(dict.fromkeys(execution.once.said()))
         return state.done.value
     engines = execution.services.engines
-    require_prices(execution.program, execution.ledger.limits, lambda spec: engines.pick(spec.engine, spec.model)[0])
+    require_prices(
+        execution.program,
+        execution.ledger.limits,
+        lambda spec: [engines.pick(name, spec.model)[0] for name in spec.engines or (None,)],
+    )
     if state is not None and state.started is not None:
         inputs = state.started.inputs
         _go_on(execution, state)

@@ -30,3 +30,5 @@ class Outcome(NamedTuple):
     """Why each sample of a model call ended."""
     inside: int | None = None
     """Of a structured op, how many results the journal has of what is inside."""
+    engine: str | None = None
+    """Which engine took a model call that several share."""

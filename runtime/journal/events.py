@@ -177,6 +177,8 @@ class OpDone(NamedTuple):
     """The digest of what it was given, which a run that goes on compares; None where nobody has to."""
     took_s: float | None = None
     """Seconds since the attempt that gave them began, where no event in the log says when that was."""
+    engine: str | None = None
+    """Which engine took a model call, where the plan has several for its op."""
 
 
 class VersionChanged(NamedTuple):

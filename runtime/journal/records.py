@@ -108,6 +108,7 @@ def op_records(program: Program, events: Iterable[Event]) -> list[OpRecord]:
             record = records.get(key) or OpRecord(event.op, event.frame, place, 0.0, 0)  # settled without an attempt
             records[key] = replace(
                 record,
+                place=record.place if event.engine is None else f"engine:{event.engine}",
                 seconds=event.at - started.get(key, event.at),
                 usage=event.usage,
                 cost_usd=event.cost_usd,

@@ -117,6 +117,20 @@ class ReplicaSet:
         """Whether any replica makes its replies up."""
         return any(replica.simulated for replica in self.replicas)
 
+    @property
+    def answers(self) -> bool:
+        """Whether some replica is in service and answers, as far as is known."""
+        now_s = self.clock()
+        return any(
+            self.router.serves(index, now_s) and not getattr(replica, "is_restarting", False)
+            for index, replica in enumerate(self.replicas)
+        )
+
+    def down(self) -> None:
+        """No replica answers; each is tried again after a while."""
+        for index in range(len(self.replicas)):
+            self.router.down(index, self.clock())
+
     async def start(self) -> None:
         """Start all replicas; the first failure is raised."""
         await asyncio.gather(*(replica.start() for replica in self.replicas))

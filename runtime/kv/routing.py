@@ -192,6 +192,10 @@ class StickyRouter:
         """Whether calls may go there: it is in service, and up, unless no other one is."""
         return index in self._offered(now_s, avoid)
 
+    def serves(self, index: int, now_s: float) -> bool:
+        """Whether a replica is in service, and up."""
+        return index not in self._draining and self._is_up(index, now_s)
+
     def drain(self, index: int) -> None:
         """Send nothing there any more.
 

@@ -176,7 +176,9 @@ def _lower_hint(state: _Lowering, builder: RegionBuilder, node: Node, kind: str)
     call = state.turns.get(str(given(node, "for", "")))
     if call is None:
         return ()
-    spec = Prefetch(call.id, str(given(call, "model", "default")), _engine(state, call), pause_of(node))
+    model, late = str(given(call, "model", "default")), given(call, "late", ())
+    shares = () if "model" in late else _shares(state, call)
+    spec = Prefetch(call.id, model, _engine(state, call), pause_of(node), shares)
     return _suspend(state, builder, node, spec)
 
 
@@ -246,6 +248,7 @@ def _lower_generate(state: _Lowering, builder: RegionBuilder, node: Node, _kind:
         late=late,
         pause=None if pin is None else pause_of(pin, is_refined=after in state.refined),
         is_fork=bool(given(node, "fork", False)),
+        shares=() if "model" in late else _shares(state, node),
         turns_left=None if turns_left is None else float(turns_left),
         rest=state.rests.get(node.id),
         expected_output_tokens=None if planned is None else int(planned.tokens_out.hi / samples),
@@ -420,6 +423,13 @@ _LEAVES: Final[dict[str, Callable[[_Lowering, RegionBuilder, Node, str], Sequenc
     "fail": _lower_fail,
     **dict.fromkeys(("kv_release", "kv_supersede", "kv_prefetch"), _lower_hint),
 }
+
+
+def _shares(state: _Lowering, node: Node) -> tuple[tuple[str, float], ...]:
+    """The engines that take the calls of an op between them; none where one takes all."""
+    planned = state.plans.get(node.id)
+    found = () if planned is None or state.brings_engines else planned.shares
+    return tuple((each.engine, each.share) for each in found) if len(found) > 1 else ()
 
 
 def _engine(state: _Lowering, node: Node) -> str | None:

@@ -127,6 +127,8 @@ class Generate:
     """Options that are values: ``system``, ``model``, ``temperature``. They are arguments, behind the conversation."""
     pause: Pause | None = None
     """The pause before the next turn; None if there is no next turn, or none is known."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """Engines that take the op's calls between them, with their shares; empty: ``engine`` takes all."""
     is_fork: bool = False
     """Others continue the same conversation, so this opens a session of its own."""
     turns_left: float | None = None
@@ -135,6 +137,13 @@ class Generate:
     """What the call takes, and what the run still has before it then; None where no plan says it."""
     expected_output_tokens: int | None = None
     """The plan's upper estimate per sample, for budgets, where the sampling has no ``max_tokens``."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that a call may go to; none where the plan chose none."""
+        if self.shares:
+            return tuple(name for name, _ in self.shares)
+        return () if self.engine is None else (self.engine,)
 
     @property
     def offers_tools(self) -> bool:
@@ -185,6 +194,8 @@ class Prefetch:
     model: str
     engine: str | None
     pause: Pause
+    shares: tuple[tuple[str, float], ...] = ()
+    """Those of the call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry import trace
@@ -157,6 +157,9 @@ class SpanListener:
         span = self._take((event.frame, event.op))
         if event.finish is not None:
             span.set_attribute(names.FINISH_REASONS, event.finish)
+        if event.engine is not None and isinstance(spec, Generate):
+            where = server_attributes(replace(spec, engine=event.engine), self._engines)
+            span.set_attributes({names.PLACE: f"engine:{event.engine}", **where})
         spent = self._lost.pop((event.frame, event.op), Spending())
         if event.usage is not None:
             spent.add(event.usage, event.cost_usd)

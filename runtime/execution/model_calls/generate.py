@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.dsl.models.messages import Message
-from orchestrator.errors import RunError
+from orchestrator.errors import EngineError, RunError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Usage, noting, when_sent
 from orchestrator.runtime.engines.token_count import (
     TokenCounter,
@@ -29,13 +29,19 @@ from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.asked import Asked
 from orchestrator.runtime.execution.model_calls.budget import Ledger
-from orchestrator.runtime.execution.model_calls.correction import NOTHING_WRONG, STILL_UNFIT, UnfitReplyError
+from orchestrator.runtime.execution.model_calls.correction import (
+    NOTHING_WRONG,
+    STILL_UNFIT,
+    Correction,
+    UnfitReplyError,
+)
 from orchestrator.runtime.execution.model_calls.received import Display, Received
 from orchestrator.runtime.execution.model_calls.reply import reply_of, turn_of
 from orchestrator.runtime.execution.model_calls.reservation import Reservation
 from orchestrator.runtime.execution.outcome import Outcome
 from orchestrator.runtime.journal.events import KvTurn, ReplyUnfit, Spent, Token
 from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.replicas import ReplicaSet
 from orchestrator.runtime.program.program import Op
 from orchestrator.runtime.program.specs import Generate
 from orchestrator.runtime.tools.apart import admit, checked
@@ -50,15 +56,41 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     spec = op.spec
     assert isinstance(spec, Generate)
     asked = Asked.of(spec, [frame.v[slot] for slot in op.args])
-    conversation = asked.conversation
     admit(execution, spec.returns)
-    key, engine = execution.services.engines.pick(spec.engine, asked.model)
-    await execution.services.engines.started(key)
+    correction = execution.corrections.get((frame.path, op.id), NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
+    tried: set[str] = set()
+    while True:
+        key, engine = execution.spread.pick(op.id, spec, asked.model, asked.conversation.engine, tried)
+        to = _To(key, engine, Received(spec, correction), correction)
+        try:
+            await execution.services.engines.started(key)
+            return await _generated(execution, frame, op, asked, to, attempt=attempt, ledger=ledger)
+        except EngineError as error:
+            tried.add(key)
+            if to.received.has_begun or not execution.spread.may_move(spec, key, error, tried):
+                raise
+            attempt.wait()
+
+
+class _To(NamedTuple):
+    """Where a call goes, and what comes back."""
+
+    name: str
+    engine: ReplicaSet
+    received: Received
+    correction: Correction
+    """What an earlier attempt leaves to this one."""
+
+
+async def _generated(
+    execution: Execution, frame: Frame, op: Op, asked: Asked, to: _To, *, attempt: Attempt, ledger: Ledger
+) -> Outcome:
+    """Call the model at one engine."""
+    spec, conversation = asked.spec, asked.conversation
+    key, engine, received, correction = to
     execution.simulated = execution.simulated or engine.simulated
     path = frame.path + op.id
-    correction = execution.corrections.get((frame.path, op.id), NOTHING_WRONG) if attempt.number > 1 else NOTHING_WRONG
     messages = await with_files((*asked.begun, *asked.prompt, *correction.turns))
-    received = Received(spec, correction)
     had_tokens = execution.sessions.tokens_of(conversation, key)
     counter, length = await _counted(
         engine, messages, spec, ledger, before=(len(asked.begun), had_tokens if asked.is_as_before else 0)
@@ -112,7 +144,7 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
     ]
     given = (replies, chats, received.scores(engine))[: op.count]
     values = given if spec.sampling.samples > 1 else [each[0] for each in given]
-    return Outcome(tuple(values), usage, cost_usd, received.finish)
+    return Outcome(tuple(values), usage, cost_usd, received.finish, engine=key if spec.shares else None)
 
 
 def _is_shared(spec: Generate) -> bool:

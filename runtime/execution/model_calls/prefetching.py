@@ -22,6 +22,7 @@ from orchestrator.runtime.engines.token_count import at_hand
 from orchestrator.runtime.execution.frame import Frame
 from orchestrator.runtime.execution.model_calls.budget import Ledger
 from orchestrator.runtime.execution.model_calls.sessions import Sessions
+from orchestrator.runtime.execution.model_calls.spread import Spread
 from orchestrator.runtime.journal.events import Event, Spent
 from orchestrator.runtime.program.program import Op, Program
 from orchestrator.runtime.program.specs import Prefetch
@@ -57,12 +58,15 @@ class Prefetches:
         program: Program,
         services: Services,
         sessions: Sessions,
+        spread: Spread,
+        *,
         emit: Callable[[Event], None],
         warn: Callable[[str], None],
     ) -> None:
         self._program = program
         self._services = services
         self._sessions = sessions
+        self._spread = spread
         self._emit = emit
         self._warn = warn
         self._for: dict[tuple[str, str], _Prefetch] = {}
@@ -76,8 +80,9 @@ class Prefetches:
         assert isinstance(spec, Prefetch)
         if _is_done(frame, spec.call):
             return
-        asked = value.model if isinstance(value, Conversation) and spec.model == DEFAULT_MODEL else spec.model
-        engine, at = self._services.engines.pick(spec.engine, asked or DEFAULT_MODEL)
+        talk = value if isinstance(value, Conversation) else Conversation()
+        asked = (talk.model if spec.model == DEFAULT_MODEL else spec.model) or DEFAULT_MODEL
+        engine, at = self._spread.ahead(spec, asked, talk.engine)
         if not isinstance(at, KvControl) or self._counts(frame.ledger, engine):
             return
         key = engine, _messages(value)

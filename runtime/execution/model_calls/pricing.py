@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from orchestrator.dsl.declared.policy import Budget, PolicyError, checked_budget
 from orchestrator.errors import Diagnostic, RunError
@@ -28,11 +28,11 @@ def limits_of(budget: Limits | Budget | str | None) -> Limits | None:
 def require_prices(
     program: Program,
     limits: Limits | None,
-    engine_of: Callable[[Generate], str] = lambda spec: spec.engine or spec.model,
+    engines_of: Callable[[Generate], Iterable[str]] = lambda spec: spec.engines or (spec.model,),
 ) -> None:
     """Raise ORCH-R011 if a model call counts against a budget in dollars, and the price of its engine is unknown.
 
-    ``limits`` is the budget of the run; ``engine_of`` names the engine that a call goes to.
+    ``limits`` is the budget of the run; ``engines_of`` names the engines that a call may go to.
     """
     usd = None if limits is None else limits.usd
     unpriced: dict[str, tuple[Op, float]] = {}
@@ -41,9 +41,9 @@ def require_prices(
         if bound is None:
             continue
         assert isinstance(op.spec, Generate)
-        name = engine_of(op.spec)
-        if name not in program.prices:
-            unpriced.setdefault(name, (op, bound))
+        for name in engines_of(op.spec):
+            if name not in program.prices:
+                unpriced.setdefault(name, (op, bound))
     if unpriced:
         raise RunError.collect([_problem(name, op, bound) for name, (op, bound) in unpriced.items()])
 

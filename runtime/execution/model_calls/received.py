@@ -51,6 +51,11 @@ class Received:
         return dict(sorted({**self._kept, **arrived}.items())) if self._kept else arrived
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything has arrived."""
+        return self._has_ended or bool(self._calls) or any(any(parts) for parts in (*self._parts, *self._thoughts))
+
+    @property
     def finish(self) -> tuple[FinishReason, ...]:
         """Why each sample ended."""
         return tuple([self._reasons.get(sample, "stop") for sample in range(self._spec.sampling.samples)])
@@ -133,13 +138,12 @@ class Received:
         self, error: BaseException, reservation: Reservation, counter: TokenCounter, *, was_sent: bool
     ) -> Usage:
         """What a call that gives no result has used; nothing, if it was refused or given up while it waited."""
-        has_begun = bool(self._calls) or any(any(parts) for parts in (*self._parts, *self._thoughts))
         if self._has_ended or self.usage is not None:
             return self.used(reservation, counter)
         if was_sent and isinstance(error, EngineError) and error.code in SILENT:
             arrived = self._output(reservation.max_tokens, counter)
             return replace(reservation.most, output_tokens=max(arrived, reservation.most.output_tokens))
-        if has_begun:
+        if self.has_begun:
             return self.used(reservation, counter)
         if was_sent and isinstance(error, asyncio.CancelledError):
             return Usage(reservation.prompt_tokens, None, 0, estimated=True)

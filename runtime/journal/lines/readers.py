@@ -101,8 +101,9 @@ def _read_done(  # noqa: PLR0917 - a line's parts
     given = texts.values_again(texts.op(frame, op), frame, values)
     if not more:
         return OpDone(frame, op, given, at, inputs=inputs, took_s=usage)
-    cost_usd, finish = more
-    return OpDone(frame, op, given, at, Usage(*usage), cost_usd, None if finish is None else tuple(finish), inputs)
+    cost_usd, finish, *engine = more
+    why = None if finish is None else tuple(finish)
+    return OpDone(frame, op, given, at, Usage(*usage), cost_usd, why, inputs, engine=engine[0] if engine else None)
 
 
 def _read_turn(  # noqa: PLR0917 - a line's parts

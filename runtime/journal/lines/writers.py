@@ -87,12 +87,13 @@ def _write_op_started(texts: Texts, event: OpStarted) -> Line:
 
 
 def _write_done(texts: Texts, event: OpDone) -> Line:
-    frame, op, values, at, usage, cost_usd, finish, inputs, took_s = event
+    frame, op, values, at, usage, cost_usd, finish, inputs, took_s, engine = event
     path, gives = texts.place(frame, op)
     given = "null" if inputs is None else quoted(inputs)
     text = f'["{gives.kind}",{at!r},{quoted(path)},{texts.gave(gives.types, values)},{given}'
     if usage is not None:
-        text += f",{used(usage)},{dumps(cost_usd)},{dumps(finish)}]"
+        shared = "" if engine is None else f",{quoted(engine)}"
+        text += f",{used(usage)},{dumps(cost_usd)},{dumps(finish)}{shared}]"
         return Line(gives.kind, path, text, None, (usage, cost_usd), at)
     return Line(gives.kind, path, f"{text}]" if took_s is None else f"{text},{took_s!r}]", None, None, at)
 
