@@ -5,11 +5,13 @@
 Rows are measurements published by ai-dynamo/aiconfigurator, by default those that ship with the planner. In the cases
 ``configuration/...`` every fifth *configuration* (model, device, backend, precision, lengths, load and parallelism; all
 its repeats together) is held out in turn; in ``group/...`` every (model, device, backend) group is, one thirteenth of
-them at a time. Everything is fitted anew to what remains, hyperparameters in the first fold of a case only. ``agg``
-rows are one server, ``disagg`` rows separate prefill and decode workers, most of which do not say how many workers
-there were. ``coverage`` is the share of held-out measurements inside their 80 % interval. ``peer/agg`` are the
-aggregated rows that aiconfigurator was asked about: it predicts without being fitted to any of them, and a refusal
-counts as an error of 100 %. It takes about a second a row, half an hour in all: ``--peer-answers FILE`` keeps its
+them at a time; in ``device/...`` every GPU. Everything is fitted anew to what remains (hyperparameters in the first
+fold of a case only), and asked as `orch plan serve` and siting ask: about today, without the campaign and the day of
+the row. ``dense`` rows are those of models without experts. ``agg`` rows are one server, ``disagg`` rows separate
+prefill and decode workers, most of which do not say how many workers there were. ``coverage`` is the share of held-out
+measurements inside their 80 % interval. ``peer/agg`` are the aggregated rows that aiconfigurator was asked about: it
+predicts without being fitted to any of them, and a refusal counts as an error of 100 %. It takes about a second a row,
+half an hour in all: ``--peer-answers FILE`` keeps its
 answers, and reads them where the file exists.
 """
 
@@ -32,7 +34,7 @@ from benchmarks.harness.venvs import VenvError, default_root, venv_python
 from orchestrator.planner.cost.calibration import Measurement, Prediction, calibrate, hash_fold
 from orchestrator.planner.cost.regression import Kernel
 from orchestrator.planner.cost.rows import Row, labelled, read_rows
-from orchestrator.planner.cost.store import data_folder
+from orchestrator.planner.cost.store import data_folder, of_today
 
 DEFAULT_ROWS = data_folder() / "measurements.csv"
 PEER = "aiconfigurator"
@@ -45,9 +47,12 @@ QUICK_PEER_ROWS = 40
 
 
 def folds_of(measurements: Sequence[Measurement], held: str) -> list[int]:
-    """The fold of each measurement, when whole configurations or whole groups are held out."""
+    """The fold of each measurement, when whole configurations, groups or devices are held out."""
     if held == "configuration":
         return [hash_fold((SEED, each.of.configuration), CONFIGURATION_FOLDS) for each in measurements]
+    if held == "device":
+        devices = sorted({each.of.device.type for each in measurements})
+        return [devices.index(each.of.device.type) for each in measurements]
     groups = sorted({each.of.group for each in measurements})
     return [groups.index(each.of.group) % GROUP_FOLDS for each in measurements]
 
@@ -62,22 +67,24 @@ def held_out(measurements: Sequence[Measurement], held: str, *, quick: bool) -> 
         model = calibrate(known, kernels.get)
         kernels = {"tpot": model.tpot.fit.kernel, "ttft": model.ttft.fit.kernel}
         asked = np.flatnonzero(folds == fold).tolist()
-        found.update(zip(asked, model.predict([measurements[i].of for i in asked]), strict=True))
+        found.update(zip(asked, model.predict([of_today(measurements[i].of) for i in asked]), strict=True))
     return found
 
 
 def results_of(case: str, measurements: Sequence[Measurement], found: dict[int, Prediction]) -> list[Result]:
-    """Error and coverage over all backends, and errors of each."""
+    """Error and coverage over all rows, over those of dense models, and over those of each backend."""
     results: list[Result] = []
-    backends = sorted({measurements[i].of.backend for i in found})
+    parts = {case: list(found), f"{case}/dense": [i for i in found if not measurements[i].of.facts.experts]}
+    for backend in sorted({measurements[i].of.backend for i in found}):
+        parts[f"{case}/{backend}"] = [i for i in found if measurements[i].of.backend == backend]
     for quantity in ("tpot", "ttft"):
-        for backend in (None, *backends):
-            rows = [i for i in found if backend in (None, measurements[i].of.backend)]
+        for name, rows in parts.items():
+            if not rows:
+                continue
             truth = np.array([getattr(measurements[i], f"{quantity}_s") for i in rows])
             intervals = [getattr(found[i], quantity) for i in rows]
             errors = np.abs(np.array([each.mid for each in intervals]) / truth - 1)
             inside = [each.lo <= seen <= each.hi for each, seen in zip(intervals, truth, strict=True)]
-            name = f"{case}/{backend}" if backend else case
             results += _errors(name, OURS, quantity, errors)
             results.append(_result(name, OURS, f"{quantity}_coverage", float(np.mean(inside)), len(rows)))
     return results
@@ -174,10 +181,11 @@ def main(argv: list[str] | None = None) -> int:
     }
     for way, chosen in ways.items():
         measurements = [Measurement(r.deployment, r.ttft_s or 0.0, r.tpot_s or 0.0) for r in chosen]
-        for held in ("configuration", "group"):
+        for held in ("configuration", "group", "device"):
             found = held_out(measurements, held, quick=options.quick)
-            results += results_of(f"{held}/{way}", measurements, found)
-            for result in results[-2 * 3 * 4 :]:
+            those = results_of(f"{held}/{way}", measurements, found)
+            results += those
+            for result in those:
                 print(
                     f"{result.case:<32} {result.arm:<16} {result.metric:<14} {result.value:8.3f}  n={result.n}",
                     flush=True,

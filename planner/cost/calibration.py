@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from orchestrator.cached import cached_property
 from orchestrator.planner.cost.deployment import Deployment
-from orchestrator.planner.cost.inputs import TPOT_TERMS, Shape, points_of, shape_of, tpot_terms, ttft_terms
+from orchestrator.planner.cost.inputs import LABEL_SETS, TPOT_TERMS, Shape, points_of, shape_of, tpot_terms, ttft_terms
 from orchestrator.planner.cost.regression import Array, GaussianProcess, Kernel, Points, fit_kernel, fit_terms
+from orchestrator.planner.cost.runs import Asked, Runs
 from orchestrator.planner.interval import Interval
 
 LEVEL: Final = 0.8
@@ -37,6 +38,8 @@ UNMEASURED_SHIFT: Final = 1 / 3
 """Where nothing was measured the deviation is mostly the prior's, and says less about the rows to come."""
 LEAST_S: Final = 1e-5
 SHARES: Final = tuple(map(TPOT_TERMS.index, ("shared weights", "kv", "interference")))
+
+RUN: Final = LABEL_SETS.index("run")
 
 Quantity = Literal["ttft", "tpot"]
 
@@ -83,18 +86,32 @@ class Target:
     process: GaussianProcess
     groups: frozenset[str]
 
-    def predict(self, terms: Array, points: Points, measured: NDArray[np.bool_], backends: Sequence[str]) -> Array:
+    def predict(self, asked: Numbers, measured: NDArray[np.bool_]) -> Array:
         """Rows of low, middle and high seconds."""
-        mean, deviation = self.process.predict(points)
+        mean, deviation = expected(self.process, asked)
+        terms, backends = asked.terms, asked.backends
         mean = mean * np.where(measured, 1.0, self.fit.transfer)
         middle = np.log(apply_terms(self.fit.coefficients, terms, backends)) + mean
         width = deviation * np.where(measured, self.fit.stretch, self.fit.stretch_unmeasured)
-        # The middle that errs least in proportion: of a log-normal it lies a variance below the median.
+        # The middle that errs least in proportion: of a log-normal it lies a variance below the median. Which run it
+        # will be is no reason to promise more.
         share = np.where(measured, 1.0, UNMEASURED_SHIFT)
-        best = middle - share * np.minimum(deviation**2, MOST_SHIFT)
+        best = middle - share * np.minimum(deviation**2 - between_runs(self.process.kernel, asked), MOST_SHIFT)
         low, high = np.minimum(middle - width, best), middle + width
         bounds: Array = np.exp(np.stack([low, best, high], axis=1))
         return bounds
+
+
+def expected(process: GaussianProcess, asked: Numbers) -> tuple[Array, Array]:
+    """Mean and standard deviation of what the terms leave over, between runs too."""
+    mean, deviation = process.predict(asked.points)
+    return mean, np.sqrt(deviation**2 + between_runs(process.kernel, asked))
+
+
+def between_runs(kernel: Kernel, asked: Numbers) -> Array:
+    """The variance between two runs, in proportion to the rows of other runs than the one asked about."""
+    one: float = kernel.constant[RUN] ** 2 + kernel.smooth[RUN] ** 2
+    return 2 * one * (1 - asked.shares)
 
 
 def apply_terms(coefficients: dict[str, Array], terms: Array, backends: Sequence[str]) -> Array:
@@ -134,6 +151,27 @@ class Table:
         return points_of(self.shapes, shares, SHARES, apply_terms(coefficients, self.tpot, self.backends))
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What one quantity of some deployments is predicted from, one row each."""
+
+    terms: Array
+    points: Points
+    shares: Array
+    """Of the rows that speak for a deployment, the share of the run it is asked about."""
+    backends: Sequence[str]
+
+
+def numbers_of(quantity: Quantity, asked: Sequence[Asked], coefficients: dict[str, Array]) -> Numbers:
+    """The inputs to ``quantity``; ``coefficients`` are TPOT's."""
+    table = Table.of([each.of for each in asked])
+    terms = table.tpot
+    if quantity == "ttft":
+        terms = table.ttft(apply_terms(coefficients, table.tpot, table.backends))
+    shares = np.array([each.share for each in asked])
+    return Numbers(terms, table.points(coefficients), shares, table.backends)
+
+
 def fit_target(merged: _Merged, kernel: Kernel | None, seed: int) -> Target:
     """Fit one quantity; a given ``kernel`` is kept, else its hyperparameters are fitted too."""
     residuals, coefficients = merged.residuals(np.ones(len(merged.logs), dtype=bool))
@@ -170,8 +208,11 @@ def hash_fold(key: object, folds: int) -> int:
 
 @dataclass(frozen=True)
 class _Merged:
-    """Measurements, with repeats of one deployment on one day made one row: their median."""
+    """Measurements of one quantity, with repeats of one deployment on one day made one row: their median."""
 
+    quantity: Quantity
+    tpot: dict[str, Array]
+    """TPOT's coefficients, of which the inputs are made."""
     terms: Array
     points: Points
     deployments: list[Deployment]
@@ -179,18 +220,27 @@ class _Merged:
     repeats: Array
 
     @classmethod
-    def of(cls, terms: Array, points: Points, table: Table, seconds: Array) -> _Merged:
-        rows: dict[object, list[int]] = {}
-        for number, shape in enumerate(table.shapes):
-            rows.setdefault((shape.of.configuration, shape.of.day), []).append(number)
-        first = np.array([same[0] for same in rows.values()], dtype=np.intp)
+    def of(cls, quantity: Quantity, measurements: Sequence[Measurement], tpot: dict[str, Array]) -> _Merged:
+        rows: dict[object, list[float]] = {}
+        deployments: dict[object, Deployment] = {}
+        for each in measurements:
+            key = (each.of.configuration, each.of.day)
+            deployments.setdefault(key, each.of)
+            rows.setdefault(key, []).append(each.ttft_s if quantity == "ttft" else each.tpot_s)
+        numbers = numbers_of(quantity, [Asked(of, 1.0) for of in deployments.values()], tpot)
         return cls(
-            terms[first],
-            points.take(first),
-            [table.shapes[i].of for i in first],
-            np.array([np.median(np.log(seconds[same])) for same in rows.values()]),
+            quantity,
+            tpot,
+            numbers.terms,
+            numbers.points,
+            list(deployments.values()),
+            np.array([np.median(np.log(same)) for same in rows.values()]),
             np.array([float(len(same)) for same in rows.values()]),
         )
+
+    def take(self, rows: NDArray[np.intp], runs: Runs) -> Numbers:
+        """The inputs of some rows as a plan asks for them, which knows none but ``runs``."""
+        return numbers_of(self.quantity, [runs.speaking(self.deployments[i]) for i in rows], self.tpot)
 
     @property
     def backends(self) -> list[str]:
@@ -231,16 +281,20 @@ SHARES_OF_MEAN: Final = tuple(step / 10 for step in range(11))
 
 
 def _held_out(merged: _Merged, kernel: Kernel, folds: Sequence[int]) -> _HeldOut:
+    """Each fold predicted from the others, as a plan would ask for it: without its run being stated."""
     number = np.array(folds)
     found = _HeldOut(merged.logs.copy(), np.zeros(len(folds)), np.ones(len(folds)))
     for fold in sorted(set(folds)):
         held = number == fold
-        known, asked = np.flatnonzero(~held), np.flatnonzero(held)
-        left, _ = merged.residuals(~held) if len(known) else merged.residuals(held)
-        found.left[asked] = left[asked]
-        if len(known):
-            trust = GaussianProcess.trusting(kernel, merged.points.take(known), left[known], merged.repeats[known])
-            found.mean[asked], found.deviation[asked] = trust.predict(merged.points.take(asked))
+        known, at = np.flatnonzero(~held), np.flatnonzero(held)
+        if not len(known):
+            found.left[at] = merged.residuals(held)[0]
+            continue
+        left, coefficients = merged.residuals(~held)
+        asked = merged.take(at, Runs.of(merged.deployments[i] for i in known))
+        found.left[at] = merged.logs[at] - np.log(apply_terms(coefficients, asked.terms, asked.backends))
+        trust = GaussianProcess.trusting(kernel, merged.points.take(known), left[known], merged.repeats[known])
+        found.mean[at], found.deviation[at] = expected(trust, asked)
     return found
 
 
@@ -250,19 +304,18 @@ class Calibration:
 
     tpot: Target
     ttft: Target
+    runs: Runs
 
     def predict(self, deployments: Sequence[Deployment]) -> list[Prediction]:
-        """One prediction a deployment."""
-        table = Table.of(deployments)
+        """One prediction a deployment, as of the run that speaks for it unless it states one that was measured."""
+        asked = [self.runs.asked(of) for of in deployments]
+        measured = np.array([of.group in self.tpot.groups for of in deployments])
         coefficients = self.tpot.fit.coefficients
-        points = table.points(coefficients)
-        ideal = apply_terms(coefficients, table.tpot, table.backends)
-        measured = np.array([shape.of.group in self.tpot.groups for shape in table.shapes])
-        tpot = self.tpot.predict(table.tpot, points, measured, table.backends)
-        ttft = self.ttft.predict(table.ttft(ideal), points, measured, table.backends)
+        tpot = self.tpot.predict(numbers_of("tpot", asked, coefficients), measured)
+        ttft = self.ttft.predict(numbers_of("ttft", asked, coefficients), measured)
         return [
-            Prediction(_doubted(first, shape.of), _doubted(each, shape.of), bool(known))
-            for first, each, known, shape in zip(ttft.tolist(), tpot.tolist(), measured, table.shapes, strict=True)
+            Prediction(_doubted(first, of), _doubted(each, of), bool(known))
+            for first, each, known, of in zip(ttft.tolist(), tpot.tolist(), measured, deployments, strict=True)
         ]
 
 
@@ -278,22 +331,15 @@ Kernels = Callable[[Quantity], Kernel | None]
 def calibrate(measurements: Sequence[Measurement], kernels: Kernels = lambda _: None, *, seed: int = 0) -> Calibration:
     """Fit everything to measurements of one way of serving (all aggregated or all disaggregated)."""
     table = Table.of([each.of for each in measurements])
-    tpot_s = np.array([each.tpot_s for each in measurements])
     # The inputs of residuals are made of TPOT's terms, so its coefficients come first.
-    first = fit_terms(table.tpot, tpot_s, table.backends, RIDGE)
-    tpot = fit_target(_Merged.of(table.tpot, table.points(first), table, tpot_s), kernels("tpot"), seed)
-    return Calibration(tpot, fit_target(_ttft(table, tpot.fit, measurements), kernels("ttft"), seed))
+    first = fit_terms(table.tpot, np.array([each.tpot_s for each in measurements]), table.backends, RIDGE)
+    tpot = fit_target(_Merged.of("tpot", measurements, first), kernels("tpot"), seed)
+    ttft = fit_target(_Merged.of("ttft", measurements, tpot.fit.coefficients), kernels("ttft"), seed)
+    return Calibration(tpot, ttft, Runs.of(each.of for each in measurements))
 
 
 def restore(measurements: Sequence[Measurement], tpot: Fit, ttft: Fit) -> Calibration:
     """The model again from what :func:`calibrate` learnt and the measurements it learnt from."""
-    table = Table.of([each.of for each in measurements])
-    tpot_s = np.array([each.tpot_s for each in measurements])
-    merged = _Merged.of(table.tpot, table.points(tpot.coefficients), table, tpot_s)
-    return Calibration(assemble(tpot, merged), assemble(ttft, _ttft(table, tpot, measurements)))
-
-
-def _ttft(table: Table, tpot: Fit, measurements: Sequence[Measurement]) -> _Merged:
-    points = table.points(tpot.coefficients)
-    terms = table.ttft(apply_terms(tpot.coefficients, table.tpot, table.backends))
-    return _Merged.of(terms, points, table, np.array([each.ttft_s for each in measurements]))
+    first = assemble(tpot, _Merged.of("tpot", measurements, tpot.coefficients))
+    then = assemble(ttft, _Merged.of("ttft", measurements, tpot.coefficients))
+    return Calibration(first, then, Runs.of(each.of for each in measurements))

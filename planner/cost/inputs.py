@@ -47,7 +47,9 @@ TTFT_TERMS: Final = (
     "sequences",
     "kv transfer",
 )
-LABEL_SETS: Final = ("backend and architecture", "group", "group and weights", "campaign")
+LABEL_SETS: Final = ("backend and architecture", "group", "group and weights", "campaign", "run")
+TREND_DAYS: Final = 730.0
+"""Days that count as an octave does: software gets faster slowly. What differs from day to day is a run's own."""
 DRAWN_LENGTHS: Final = 0.9
 """Mean length over the nominal one where a campaign draws lengths uniformly from 0.8 to 1 of it (InferenceX)."""
 DRAWING_CAMPAIGN: Final = "inferencex"
@@ -144,6 +146,7 @@ def points_of(shapes: Sequence[Shape], shares: Array, columns: Sequence[int], tp
         tuple(of.group for of in deployments),
         tuple(f"{of.group}|{of.weights}" for of in deployments),
         tuple(of.campaign for of in deployments),
+        tuple(f"{of.group}|{of.weights}|{of.campaign}|{of.day}" for of in deployments),
     )
     return Points(inputs, labels)
 
@@ -162,7 +165,7 @@ def _octaves(shape: Shape, tpot_s: float) -> list[float]:
         math.log2(of.decode.moe_ep),
         math.log2(of.isl),
         math.log2(of.osl),
-        of.day / 100,
+        of.day / TREND_DAYS,
         min(max(math.log2(of.load), -3.0), 3.0),
         min(max(math.log2(busy), -6.0), 2.0),
         math.log2(of.prefill.devices) - math.log2(of.decode.devices),

@@ -188,11 +188,14 @@ def fit_kernel(points: Points, residuals: Array, repeats: Array, *, seed: int, s
         slope[: 2 * sets] -= PRIOR * (logs[: 2 * sets] + 2.0)
         first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
         logs = logs + RATE * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        logs[2 * sets : -1] = np.maximum(logs[2 * sets : -1], np.log(LEAST_LENGTH))
     return _unpack(logs, sets)
 
 
 SUBSET: Final = 700
 RATE: Final = 0.1
+LEAST_LENGTH: Final = 1.0
+"""An input acts over no less than a unit: what jumps from one day to the next is the run's, not the date's."""
 PRIOR: Final = 0.003
 """Pull of each log hyperparameter towards its start, per row and unit."""
 

@@ -58,7 +58,7 @@ def _speed(facts: ModelFacts, device_type: str, parallel: int, references: tuple
     # NumPy and the measurements take a second to load, and a plan for CPUs or services needs neither.
     from orchestrator.planner.cost.deployment import Deployment, Parallel
     from orchestrator.planner.cost.rows import as_measured
-    from orchestrator.planner.cost.store import newest_day, predict
+    from orchestrator.planner.cost.store import of_today, predict
 
     device: Device = catalogue()[device_type].device(device_type)
     split = Parallel(tp=parallel, moe_tp=parallel)
@@ -73,11 +73,10 @@ def _speed(facts: ModelFacts, device_type: str, parallel: int, references: tuple
             prefill=split,
             decode=split,
             weights=facts.weight_dtype,
-            day=newest_day(BACKEND),
         )
         for each in references
     ]
-    found = predict(asked)
+    found = predict([of_today(each) for each in asked])
     return Speed(
         _factor([each.ttft for each in found], [each.prefill_s for each in references]),
         _factor([each.tpot for each in found], [each.step_s for each in references]),

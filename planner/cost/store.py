@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -136,6 +137,11 @@ def newest_day(backend: str) -> float:
     """When ``backend`` was last measured, in days since 2025-01-01: what a prediction for today's software assumes."""
     known = measurements(data_folder() / "measurements.csv", disaggregated=False)
     return max((each.of.day for each in known if each.of.backend == backend), default=0.0)
+
+
+def of_today(of: Deployment) -> Deployment:
+    """The deployment as a plan asks about it: of today's software, and of no campaign."""
+    return replace(of, campaign="", day=newest_day(of.backend))
 
 
 def predict(deployments: Sequence[Deployment]) -> list[Prediction]:
