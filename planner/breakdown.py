@@ -28,7 +28,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.planner.cluster import DeviceKind
+from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import REGIONS
+from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.serving import Replica, Serving
 
@@ -107,6 +109,15 @@ def batch_cap(op: OpPlan, serving: Serving | None, samples: int = 1) -> int | No
     if op.resources.kv_bytes <= 0:
         return by_sequences
     return min(int(max(serving.replica.kv_capacity_bytes, 0.0) // op.resources.kv_bytes), by_sequences)
+
+
+def speed(op: OpPlan, serving: Serving | None, samples: int = 1) -> Interval | None:
+    """How far ``op.seconds`` may be off because of the hardware alone; ``None`` for anything but a model call."""
+    if serving is None or op.kind != "decode":
+        return None
+    prompt, reply = Interval.exact(op.tokens_in.mid), Interval.exact(op.tokens_out.mid / samples)
+    seconds = call_cost(serving, prompt, prompt, reply, samples).seconds
+    return seconds.scaled(1 / seconds.mid) if seconds.mid > 0 else None
 
 
 def scaled(parts: Mapping[str, float], factor: float) -> dict[str, float]:

@@ -293,7 +293,12 @@ class Estimator:
         prompt = self._prompts[node.operands[0]]
         samples = int(node.attrs.get("samples", 1))
         returns = str(node.attrs.get("returns", "str"))
-        reply = reply_tokens(returns, node.opts.get("max_tokens"))
+        reply = reply_tokens(
+            returns,
+            node.opts.get("max_tokens"),
+            node.opts.get("min_tokens"),
+            ignore_eos=bool(node.opts.get("ignore_eos")) and not {"stop", "stop_token_ids"} & node.opts.keys(),
+        )
         replies = reply.scaled(samples)
         items = Interval.exact(samples) if samples > 1 else None
         own = str(node.attrs.get("model", DEFAULT_MODEL))
@@ -323,7 +328,9 @@ class Estimator:
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies
         estimate.cost_usd, estimate.resources, estimate.prefill = cost.cost_usd, cost.decode, cost.prefill
-        estimate.guesses = _listed(("tokens in", prompt.guessed), ("tokens out", not is_scalar(returns)))
+        estimate.guesses = _listed(
+            ("tokens in", prompt.guessed), ("tokens out", not is_scalar(returns) and not reply.is_exact)
+        )
         self.companions[id(prompt.node)] = (prompt.node, placement, cost.prefill)
         return Outcome(cost.seconds, Busy({placement.place: cost.exclusive_s}))
 

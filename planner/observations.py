@@ -5,6 +5,13 @@ their model calls by one factor for each (device type, kind of engine)::
 
     factor = exp(n / (n + 4) * median over runs of log(run's median measured / predicted))
 
+How far off a corrected call may still be is learned as well. With r the logs of measured / predicted of all calls, m
+that median and d = m - log(factor) what the prior keeps the factor from::
+
+    sd^2 = s^2 + s^2 / n + d^2     s^2 = (4 * 0.3^2 + sum over runs of the mean of (r - m)^2) / (4 + n)
+
+replaces what is assumed of hardware that nobody has measured; how uncertain token counts are stays as it is.
+
 A run counts once however many calls it made, because the errors of one run go together. With few runs the factor is
 drawn towards 1 as if :data:`PRIOR_RUNS` further runs had come out exactly as predicted (a normal prior on the log of
 the factor). Predictions are stored without earlier corrections and for the tokens that were really processed, so that
@@ -25,8 +32,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import BinaryIO, Final
+from statistics import fmean, median
+from typing import BinaryIO, Final, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,15 +41,19 @@ from orchestrator import __version__
 from orchestrator.errors import PlanError
 from orchestrator.planner.breakdown import scaled
 from orchestrator.planner.cluster import Cluster
-from orchestrator.planner.interval import Interval
+from orchestrator.planner.interval import Interval, bounded
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
+from orchestrator.planner.tail import Z_LEVEL
 from orchestrator.userdata import data_folder
 from orchestrator.whole_file import write_whole
 
 VARIABLE: Final = "ORCH_CALIBRATION"
 OFF: Final = "off"
 PRIOR_RUNS: Final = 4
+PRIOR_SD: Final = 0.3
+"""Of the log of measured / predicted from call to call on one machine, before any was seen: calls of other shapes than
+those that were measured are off by a third."""
 MOST_LINES: Final = 20_000
 """About 5 MB."""
 
@@ -82,6 +93,8 @@ class Correction:
     factor: float
     origin: str
     """``from 12 runs here``."""
+    spread: Interval | None = None
+    """Factors on corrected seconds that hold 80 % of the calls; ``None``: as uncertain as before."""
 
 
 Corrections = dict[Hardware, Correction]
@@ -152,7 +165,7 @@ def corrections_in(plan: Plan) -> Corrections:
     for op in plan.ops:
         hardware = hardware_of(op, plan.cluster)
         if hardware is not None and op.correction != 1.0:
-            found[hardware] = Correction(op.correction, "as in the earlier plan")
+            found[hardware] = Correction(op.correction, "as in the earlier plan", op.speed)
     return found
 
 
@@ -167,9 +180,9 @@ def corrected(plan: Plan, by: Corrections) -> Plan:
         hardware = hardware_of(op, plan.cluster)
         if hardware in by and op.correction == 1.0:
             used[hardware] = by[hardware]
-            scaled_ops[op.id] = _scaled(op, by[hardware].factor, plan.cluster)
+            scaled_ops[op.id] = _scaled(op, by[hardware], plan.cluster)
     rolled = with_seconds(plan, {name: op.seconds for name, op in scaled_ops.items()})
-    fields = ("cost_usd", "spent_s", "correction")
+    fields = ("cost_usd", "spent_s", "correction", "speed")
     ops = tuple(
         op.model_copy(update={name: getattr(scaled_ops[op.id], name) for name in fields}) if op.id in scaled_ops else op
         for op in rolled.ops
@@ -210,20 +223,39 @@ def _correction(runs: Sequence[Sequence[float]]) -> Correction:
     count = len(runs)
     calls = sum(map(len, runs))
     origin = f"from {count} run{'s' * (count != 1)} here ({calls} call{'s' * (calls != 1)})"
-    return Correction(math.exp(count / (count + PRIOR_RUNS) * typical), origin)
+    log_factor = count / (count + PRIOR_RUNS) * typical
+    squares = sum(fmean((each - typical) ** 2 for each in logs) for logs in runs)
+    variance = (PRIOR_RUNS * PRIOR_SD**2 + squares) / (PRIOR_RUNS + count)
+    sd = math.sqrt(variance + variance / count + (typical - log_factor) ** 2)
+    return Correction(math.exp(log_factor), origin, Interval.around(1.0, math.exp(Z_LEVEL * sd)))
 
 
-def _scaled(op: OpPlan, factor: float, cluster: Cluster) -> OpPlan:
+def _scaled(op: OpPlan, by: Correction, cluster: Cluster) -> OpPlan:
     by_token = cluster.engine(op.place.removeprefix("engine:")).token_price is not None
-    cost = op.cost_usd if by_token or op.cost_usd is None else op.cost_usd.scaled(factor)
+    spread = by.spread or op.speed
     return op.model_copy(
         update={
-            "seconds": op.seconds.scaled(factor),
-            "cost_usd": cost,
-            "spent_s": scaled(op.spent_s, factor),
-            "correction": factor,
+            "seconds": _corrected(op.seconds, op.speed, by.factor, spread),
+            "cost_usd": op.cost_usd if by_token else _corrected(op.cost_usd, op.speed, by.factor, spread),
+            "spent_s": scaled(op.spent_s, by.factor),
+            "correction": by.factor,
+            "speed": spread,
         }
     )
+
+
+@overload
+def _corrected(quantity: Interval, assumed: Interval | None, factor: float, learned: Interval | None) -> Interval: ...
+@overload
+def _corrected(quantity: None, assumed: Interval | None, factor: float, learned: Interval | None) -> None: ...
+def _corrected(
+    quantity: Interval | None, assumed: Interval | None, factor: float, learned: Interval | None
+) -> Interval | None:
+    """What goes with a call's seconds, by the factor, and with what was assumed of the hardware's speed taken out."""
+    if quantity is None or assumed is None or learned is None or assumed.lo <= 0:
+        return None if quantity is None else quantity.scaled(factor)
+    lo, mid, hi = quantity.scaled(factor).bounds
+    return bounded(min(lo / assumed.lo * learned.lo, mid), mid, max(hi / assumed.hi * learned.hi, mid))
 
 
 def _lacking_end(file: BinaryIO) -> str:

@@ -27,7 +27,7 @@ from orchestrator.whole_file import write_whole
 
 PLAN_VERSION: Final = 2
 """Raised by one whenever a reader of the previous version would misread the JSON, or refuse it."""
-_READ: Final = frozenset({1, PLAN_VERSION})
+READABLE: Final = (1, PLAN_VERSION)
 """Versions that are read; of version 1, what a plan says of shares and sites is what the defaults say."""
 
 Objective = Literal["latency", "cost", "throughput", "energy"]
@@ -96,6 +96,9 @@ class OpPlan(BaseModel):
     spent_s: dict[str, float] = Field(default_factory=dict)
     """What the middle estimate of ``seconds`` goes into, in seconds; empty for a region op, which is made of others.
     The keys are those of :mod:`orchestrator.planner.breakdown`."""
+    speed: Interval | None = None
+    """How uncertain the speed of a model call's hardware is: factors on ``seconds.mid`` that hold 80 % of the calls
+    with the middle token counts. ``None``: not a model call, or not looked at."""
     correction: float = Field(default=1.0, gt=0)
     """It is the factor by which measured runs have scaled ``seconds``; see :mod:`orchestrator.planner.observations`."""
 
@@ -316,7 +319,7 @@ class Plan(BaseModel):
         """Read a plan back. Raises :class:`PlanError`: ORCH-P003 for another version, ORCH-P002 and P004 to P006 for
         text that is not a plan."""
         version = parse_json(_Versioned, text, file).version
-        if version not in _READ:
+        if version not in READABLE:
             raise PlanError(
                 "ORCH-P003",
                 f"the plan has version {version}; this orchestrator reads versions up to {PLAN_VERSION}",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.errors import PlanError
 from orchestrator.planner import place
 from orchestrator.planner.bill import bill
-from orchestrator.planner.breakdown import batch_cap, spent
+from orchestrator.planner.breakdown import batch_cap, speed, spent
 from orchestrator.planner.choice import KEPT, TOO_SLOW, Candidate, best, fastest, keeps, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import Region, read
@@ -261,7 +261,8 @@ class Planning:
     def _detailed(self, op: OpPlan, serving: Serving | None) -> OpPlan:
         samples = self._samples.get(op.id, 1)
         cap = batch_cap(op, serving, samples)
-        return op.model_copy(update={"batch_cap": cap, "spent_s": spent(op, serving, samples)})
+        update = {"batch_cap": cap, "spent_s": spent(op, serving, samples), "speed": speed(op, serving, samples)}
+        return op.model_copy(update=update)
 
     def _candidate(self, label: str, make: Callable[[], Plan], asked: Asked, because: str = "") -> Candidate:
         """What comes of a way to plan; it counts for ``asked.cluster`` unless it needs another one (``because``)."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator import __version__
 from orchestrator.errors import PlanError, SourceLoc
 from orchestrator.planner.datafile import line_of, parse_json, read_text
-from orchestrator.planner.plan import PLAN_VERSION, Plan
+from orchestrator.planner.plan import PLAN_VERSION, READABLE, Plan
 from orchestrator.whole_file import write_whole
 
 RECORD_VERSION: Final = 1
@@ -97,10 +97,10 @@ class RunRecord(BaseModel):
                 fix=fix,
             )
         planned = data.plan.get("version", PLAN_VERSION) if isinstance(data.plan, dict) else PLAN_VERSION
-        if planned != PLAN_VERSION:
+        if planned not in READABLE:
             raise PlanError(
                 "ORCH-P023",
-                f"the record holds a plan of version {planned}; this orchestrator reads version {PLAN_VERSION}",
+                f"the record holds a plan of version {planned}; this orchestrator reads versions up to {PLAN_VERSION}",
                 where=SourceLoc(file, line_of(text, "plan", "version")),
                 fix=fix,
             )

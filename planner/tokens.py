@@ -55,15 +55,26 @@ def of_type(type_string: str, default: Interval) -> Interval:
     return SCALAR_TOKENS if is_scalar(type_string) else default
 
 
-def reply_tokens(type_string: str, max_tokens: int | None) -> Interval:
-    """Tokens of one reply of a model that must return this type."""
+def reply_tokens(
+    type_string: str, max_tokens: int | None, min_tokens: int | None = None, *, ignore_eos: bool = False
+) -> Interval:
+    """Tokens of one reply of a model that must return this type.
+
+    ``min_tokens`` bounds it from below, and a text that does not end by itself (``ignore_eos``) has its ``max_tokens``.
+    """
+    if ignore_eos and max_tokens is not None and type_string == "str":
+        return Interval.exact(max_tokens)
     expected = of_type(type_string, REPLY_TOKENS)
+    if min_tokens:
+        least = float(min_tokens if max_tokens is None else min(min_tokens, max_tokens))
+        expected = Interval(*(max(each, least) for each in (expected.lo, expected.mid, expected.hi)))
     if max_tokens is None:
         return expected
     # The cap is certain and the default is not, so a generous cap widens the interval instead of being ignored. Few
     # replies reach their cap; half of it is the guess when it is tighter than the default.
     hi = min(expected.hi, max_tokens) if is_scalar(type_string) else float(max_tokens)
-    return Interval(min(expected.lo, hi), min(expected.mid, max(hi / 2, 1.0), hi), hi)
+    mid = max(min(expected.mid, max(hi / 2, 1.0), hi), min(expected.lo, hi))
+    return Interval(min(expected.lo, hi), mid, hi)
 
 
 def part_of(whole: Interval) -> Interval:

@@ -156,12 +156,12 @@ def test_simulated_runs_are_labelled() -> None:
         ('"run_id": "run_0"', '"run_id": ""', "ORCH-P005", "`runs.0.run_id`"),
         ('"workflow": "w",', "", "ORCH-P004", "`plan.workflow` is missing"),
         ('"place": "engine:main"', '"place": "engine:other"', "ORCH-P005", "engine:other"),
-        ('"device": "gpu",\n        "seconds"', '"device": "npu",\n        "seconds"', "ORCH-P005", "npu"),
+        ('"device": "gpu",\n        "shares"', '"device": "npu",\n        "shares"', "ORCH-P005", "npu"),
         ('"plan": {', '"plan": [{', "ORCH-P002", "JSON"),
         ('"plan": {', '"plam": {', "ORCH-P023", "no `plan`"),
         ('"runs": [', '"runz": [', "ORCH-P023", "no `runs`"),
         ('{\n  "version": 1', '{\n  "version": 9', "ORCH-P023", f"reads version {RECORD_VERSION}"),
-        ('"plan": {\n    "version": 1', '"plan": {\n    "version": 8', "ORCH-P023", f"reads version {PLAN_VERSION}"),
+        ('"plan": {\n    "version": 2', '"plan": {\n    "version": 8', "ORCH-P023", f"up to {PLAN_VERSION}"),
     ],
 )
 def test_a_malformed_record_names_file_and_field(tmp_path: Path, old: str, new: str, code: str, says: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -171,6 +173,46 @@ def test_a_plan_is_corrected_once_and_says_so() -> None:
     assert made.notes == ("model calls on round (vllm) are corrected ×1.50 from 9 runs here",)
     assert corrected(made, by) == made
     assert corrections_in(made) == {("round", "vllm"): Correction(1.5, "as in the earlier plan")}
+
+
+def test_what_was_measured_takes_the_place_of_what_was_assumed_of_the_hardware() -> None:
+    plan = calls()
+    half = Interval(0.5, 1.0, 1.0)  # the lower half of the seconds comes from the hardware, the upper from the tokens
+    plan = plan.model_copy(update={"ops": (plan.ops[0].model_copy(update={"speed": half}), plan.ops[1])})
+    by = {("round", "vllm"): Correction(1.5, "from 9 runs here", Interval(0.8, 1.0, 1.25))}
+    made = corrected(plan, by)
+    assert made.ops[0].seconds.bounds == pytest.approx((1.5 * 2 * 0.8, 1.5 * 2, 1.5 * 4 * 1.25))
+    assert made.ops[0].speed == Interval(0.8, 1.0, 1.25)
+    assert corrected(made, by) == made
+    assert corrections_in(made) == {("round", "vllm"): Correction(1.5, "as in the earlier plan", made.ops[0].speed)}
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("runs", [5, 20, 100])
+def test_most_later_calls_lie_within_what_was_learned(ratio: float, runs: int) -> None:
+    draw = random.Random(runs)
+    held = total = 0
+    width = []
+    for _ in range(200):
+        # What is off by call and not by run: noise, and shapes that the cost model does not see alike.
+        measured = [ratio * math.exp(draw.gauss(0, 0.2)) for _ in range(runs + 20)]
+        learned = corrections([seen(run=str(n), ratio=each) for n, each in enumerate(measured[:runs])])["round", "vllm"]
+        assert learned.spread is not None
+        held += sum(each / learned.factor in learned.spread for each in measured[runs:])
+        total += 20
+        width.append(learned.spread.hi / learned.spread.lo)
+    assert held / total > 0.75
+    if runs >= 20:
+        assert median(width) < 3
+
+
+def test_few_calls_say_little_of_how_far_others_are_off() -> None:
+    def width(runs: int) -> float:
+        found = corrections([seen(run=str(n), ratio=2.0) for n in range(runs)])["round", "vllm"].spread
+        assert found is not None
+        return found.hi / found.lo
+
+    assert width(1) > width(4) > width(20) > width(100) > 1.0
 
 
 def test_other_hardware_is_left_alone_and_prices_per_token_too() -> None:

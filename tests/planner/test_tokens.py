@@ -31,6 +31,17 @@ def test_a_scalar_reply_is_short_whatever_its_cap() -> None:
     assert reply_tokens("bool", 1) == Interval(1, 1, 1)
 
 
+def test_a_text_that_may_not_end_has_as_many_tokens_as_it_may_have() -> None:
+    assert reply_tokens("str", 48, ignore_eos=True) == Interval.exact(48)
+    assert reply_tokens("str", None, ignore_eos=True) == REPLY_TOKENS
+    assert reply_tokens("Query", 48, ignore_eos=True) == reply_tokens("Query", 48), "its brackets close"
+
+
+@given(st.one_of(st.none(), st.integers(1, 10**6)), st.integers(0, 10**6))
+def test_no_reply_is_shorter_than_asked_but_for_its_cap(cap: int | None, least: int) -> None:
+    assert reply_tokens("str", cap, least).lo >= min(least, cap or least)
+
+
 @given(st.sampled_from(["str", "bool", "Query"]), st.integers(1, 10**6))
 def test_no_reply_exceeds_its_cap(returns: str, cap: int) -> None:
     assert reply_tokens(returns, cap).hi <= cap
