@@ -15,7 +15,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.dsl.types.typing import TypeForm
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.plan import Objective, Plan
+    from orchestrator.planner.planning import Asked
     from orchestrator.runtime.program.program import Program
 
 VARIANTS_KEPT: Final = 32
@@ -94,7 +95,15 @@ def compile(  # noqa: A001 - what it does
     *,
     in_order: bool = False,
 ) -> Compiled:
-    """Compile ``workflow`` for ``cluster``, or for this machine without engines.
+    """Compile ``workflow`` for ``cluster``, or for this machine without engines; see :func:`compile_as`."""
+    from orchestrator.planner.planning import Asked
+
+    asked = Asked(cluster if cluster is not None else this_machine(), objective)
+    return compile_as(workflow, asked, in_order=in_order)
+
+
+def compile_as(workflow: Workflow[..., Any], asked: Asked, *, in_order: bool = False) -> Compiled:
+    """Compile ``workflow`` by the plan that is asked for.
 
     ``in_order`` makes model calls one after the other, in the order in which they stand in the workflow.
 
@@ -105,24 +114,31 @@ def compile(  # noqa: A001 - what it does
         fix = "decorate the function with @workflow, and pass that"
         raise TraceError("ORCH-D002", f"compile gets {workflow!r}, and no workflow", where=user_location(), fix=fix)
     workflow = workflow.given()
-    cluster = cluster if cluster is not None else this_machine()
     replaced = [f"{name} {id(fn)}" for name, fn in sorted(substitutes().items())]
-    key = (cluster.model_dump_json(context=WITH_CREDENTIALS), objective, in_order, *definitions_of(workflow), *replaced)
+    key = (*_asked(asked), in_order, *definitions_of(workflow), *replaced)
     variants = _compiled.setdefault(workflow.unbound, _Variants())
     with variants.lock:
         known = variants.get(key)
         if known is None or not all(file.is_unchanged for file in known.files):
-            known = variants[key] = _compile(workflow, cluster, objective, in_order)
+            known = variants[key] = _compile(workflow, asked, in_order)
             if len(variants) > VARIANTS_KEPT:
                 variants.popitem(last=False)
         variants.move_to_end(key)
         return known
 
 
-def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objective, in_order: bool) -> Compiled:
+def _asked(asked: Asked) -> Key:
+    """What tells two plans that are asked for apart."""
+    cluster = asked.cluster.model_dump_json(context=WITH_CREDENTIALS)
+    bounds = (asked.objective, asked.rate_per_s, asked.sla_s)
+    sited = None if asked.sited is None else asked.sited.to_json()
+    return (cluster, *bounds, frozenset(asked.corrections.items()), sited)
+
+
+def _compile(workflow: Workflow[..., Any], asked: Asked, in_order: bool) -> Compiled:
     from orchestrator.passes.pipeline import run_pipeline
     from orchestrator.planner.graph import graph_of
-    from orchestrator.planner.place import plan_graph
+    from orchestrator.planner.planning import Planning
     from orchestrator.runtime.program.lowering import lower
 
     with _uncollected():
@@ -131,7 +147,7 @@ def _compile(workflow: Workflow[..., Any], cluster: Cluster, objective: Objectiv
         ir_hash = traced.hash
         level2, root = run_pipeline(traced.module, is_traced=True)
         graph = graph_of(root)
-        planned = plan_graph(graph, cluster, objective, ir_hash=ir_hash)
+        planned = Planning(level2, ir_hash, graph).plan(replace(asked, told=False))
         returns, bindings = traced.returns, traced.bindings
         program = lower(graph, bindings, returns=returns, program_hash=ir_hash, plan=planned, in_order=in_order)
     return Compiled(

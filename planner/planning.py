@@ -18,7 +18,7 @@ they lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +29,7 @@ from orchestrator.planner.bill import bill
 from orchestrator.planner.breakdown import batch_cap, speed, spent
 from orchestrator.planner.choice import KEPT, TOO_SLOW, Candidate, best, fastest, keeps, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
-from orchestrator.planner.graph import Region, read
+from orchestrator.planner.graph import Graph, Region, read
 from orchestrator.planner.observations import Corrections, corrected
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
@@ -58,6 +58,9 @@ class Asked:
     corrections: Corrections = field(default_factory=dict)
     sited: Plan | None = None
     """An earlier plan on this cluster whose sites are kept, and its model calls where they are."""
+    told: bool = True
+    """Whether somebody reads the plan, with its tail, its bill and the plans that lost. Where nothing is to be chosen a
+    run needs none of them, and they take longer than placing."""
 
 
 @dataclass(frozen=True)
@@ -71,26 +74,34 @@ class _Placed:
 
 
 class Planning:
-    """Plans for the workflow of a level-2 module, which ends up with the places of the last plan that was tried.
+    """Plans for the workflow of a level-2 module, whose ops have the places of the last plan that was made.
 
-    Raises :class:`IRError` ORCH-I001 when the module holds no workflow.
+    ``graph`` is what :func:`orchestrator.planner.graph.read` gives for it, where that is there already. Raises
+    :class:`IRError` ORCH-I001 when the module holds no workflow.
     """
 
-    def __init__(self, module: Any, ir_hash: str = "") -> None:
+    def __init__(self, module: Any, ir_hash: str = "", graph: Graph | None = None) -> None:
         self._module = module  # the graph's handles are into it, and do not keep it alive
-        self._graph = read(module)
+        self._graph = read(module) if graph is None else graph
         self._ir_hash = ir_hash
         self._samples = dict(_samples(self._graph.body))
+        self._last: Plan | None = None
+        """The ops of the module have its places."""
         self._tails: dict[tuple[float, float, str], SimulatedTail | None] = {}
         """Its keys are the rate, the seconds at it, and the plan of runs alone: tightened problems often share it."""
 
     def plan(self, asked: Asked) -> Plan:
-        """The best plan with its bill, and the best rejected ones.
+        """The best plan, and where it is told its bill and the best rejected ones; where not, the module's ops have its
+        places.
 
         Raises what :func:`orchestrator.planner.place.plan_graph` raises, and :class:`PlanError` ORCH-P020 when no plan
         keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown.
         """
         plan = self._chosen(asked)
+        if not asked.told:
+            if plan is not self._last:  # of several that were tried
+                self._place(plan.cluster, "latency", _engine_of(plan))
+            return plan
         return plan.model_copy(update={"bill": bill(plan), "undeclared": undeclared(self._graph, plan)})
 
     def _chosen(self, asked: Asked) -> Plan:
@@ -100,6 +111,8 @@ class Planning:
             return self._kept(asked.sited, asked)
         base = _greedy_objective(asked.objective)
         greedy = self._greedy(asked.cluster, base)
+        if not asked.told and base == asked.objective and not _is_a_choice(greedy, asked):
+            return greedy
         candidates = [self._candidate(f"made for {base}", lambda: greedy, asked), *self._others(greedy, asked)]
         taken, others = self._best(_distinct(candidates), asked)
         plan = taken.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
@@ -188,19 +201,14 @@ class Planning:
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
         site = sited(solution, siting)
-        make = partial(
-            place.plan_graph, self._graph, site.cluster, "latency", ir_hash=self._ir_hash, engine_of=site.engine_of
-        )
+        make = partial(self._place, site.cluster, "latency", site.engine_of)
         found = self._candidate(label, make, replace(asked, cluster=site.cluster))
         plan = found.plan.model_copy(update={"sites": site.sites}) if found.plan is not None else None
         return replace(found, plan=rented(plan) if plan is not None else None)
 
     def _kept(self, before: Plan, asked: Asked) -> Plan:
         """A plan with the sites of an earlier one: what they would do for the workflow as it is now."""
-        engine_of = {
-            op.id: op.place.removeprefix("engine:") for op in before.ops if op.place.removeprefix("engine:") != op.place
-        }
-        placed = place.plan_graph(self._graph, asked.cluster, "latency", ir_hash=self._ir_hash, engine_of=engine_of)
+        placed = self._place(asked.cluster, "latency", _engine_of(before))
         plan = rented(self.complete(placed, asked).model_copy(update={"sites": before.sites}))
         return plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
 
@@ -256,7 +264,11 @@ class Planning:
         return replace(candidate, plan=found, alone=None)
 
     def _greedy(self, cluster: Cluster, objective: Objective) -> Plan:
-        return place.plan_graph(self._graph, cluster, objective, ir_hash=self._ir_hash)
+        return self._place(cluster, objective)
+
+    def _place(self, cluster: Cluster, objective: Objective, engine_of: Mapping[str, str] | None = None) -> Plan:
+        self._last = place.plan_graph(self._graph, cluster, objective, ir_hash=self._ir_hash, engine_of=engine_of)
+        return self._last
 
     def _detailed(self, op: OpPlan, serving: Serving | None) -> OpPlan:
         samples = self._samples.get(op.id, 1)
@@ -283,7 +295,8 @@ class Planning:
         for engine in asked.cluster.engines:
             if f"engine:{engine.name}" in used:
                 yield from self._without(engine, greedy, asked)
-                yield from self._moved(engine, greedy, asked)
+                if asked.told:
+                    yield from self._moved(engine, greedy, asked)
 
     def _without(self, engine: EngineSpec, greedy: Plan, asked: Asked) -> Iterator[Candidate]:
         """What the plan would be if the engine did not exist; nothing when no other serves its models."""
@@ -339,6 +352,19 @@ def _tightened(workload: Workload, solution: Solution, plan: Plan | None, sla_s:
     if plan is None or plan.p95_s is None or sla_s is None:
         return replace(workload, utilisation=workload.utilisation * HEADROOM)
     return replace(workload, sla_s=0.98 * solution.seconds * min(1.0, sla_s / plan.p95_s))
+
+
+def _engine_of(plan: Plan) -> dict[str, str]:
+    """The engines of the model calls, by op."""
+    return {op.id: op.place.removeprefix("engine:") for op in plan.ops if op.place.startswith("engine:")}
+
+
+def _is_a_choice(greedy: Plan, asked: Asked) -> bool:
+    """Whether a plan may be another one than the greedy one: an SLA or a rate can refuse it, and a model call might go
+    to another engine."""
+    if asked.rate_per_s is not None or asked.sla_s is not None:
+        return True
+    return any(op.alternatives for op in greedy.ops if op.place.startswith("engine:"))
 
 
 def _greedy_objective(objective: Objective) -> Objective:

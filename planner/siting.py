@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
+from pydantic import JsonValue
+
 from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
@@ -203,20 +205,30 @@ def sited(solution: Solution, siting: Siting) -> Sited:
         called = way.engine.name
         if engines_used.count(called) > 1:
             called = _free(called, number, taken)
-        options = {**way.engine.options, "tensor_parallel_size": way.split}
-        options |= {"max_num_seqs": way.batch} if way.batch else {}
-        engine = way.engine.model_copy(update={"name": called, "device": device.name, "options": options})
+        site = Site(engine=called, device=device.name, tensor_parallel=way.split, replicas=replicas, batch=way.batch)
+        engine = as_sited(way.engine, site)
         names[name] = engine.name
         engines.append(engine)
         devices.append(device)
-        sites.append(
-            Site(engine=engine.name, device=device.name, tensor_parallel=way.split, replicas=replicas, batch=way.batch)
-        )
+        sites.append(site)
     rest = [each for each in cluster.engines if each not in unsited(cluster) and each.device is None]
     cpus = [each for each in cluster.devices if each.kind == "cpu"]
     engine_of = {op: names[c.configuration] for op, c in solution.assignment.items() if c.configuration in names}
     whole = cluster.model_copy(update={"devices": (*cpus, *devices), "engines": (*engines, *rest)})
     return Sited(whole, engine_of, tuple(sites))
+
+
+def as_sited(engine: EngineSpec, site: Site) -> EngineSpec:
+    """The engine with its name, its device and the options by which all that the site says of it is started."""
+    chosen: dict[str, JsonValue] = {"tensor_parallel_size": site.tensor_parallel}
+    chosen |= {"max_num_seqs": site.batch} if site.batch else {}
+    chosen |= {"replicas": site.replicas} if site.replicas > 1 else {}
+    given = engine.options.get("extra")
+    extra = {name: value for name, value in given.items() if name not in chosen} if isinstance(given, dict) else {}
+    extra |= {"pipeline_parallel_size": site.pipeline_parallel} if site.pipeline_parallel > 1 else {}
+    extra |= {"enable_expert_parallel": True} if site.expert_parallel > 1 else {}
+    options = {**engine.options, **chosen, **({"extra": extra} if extra else {})}
+    return engine.model_copy(update={"name": site.engine, "device": site.device, "options": options})
 
 
 def _free(name: str, number: int, taken: set[str]) -> str:

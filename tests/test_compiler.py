@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
 from typing import Any
 
@@ -171,3 +173,21 @@ def test_the_garbage_collector_is_left_as_it_was() -> None:
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+
+
+def test_where_nothing_is_to_be_chosen_no_solver_is_imported() -> None:
+    program = """
+import sys
+from orchestrator import llm, workflow
+from orchestrator.compiler import compile
+from orchestrator.planner.cluster import Cluster, EngineSpec
+
+@workflow
+def ask(question: str) -> str:
+    return llm(question)
+
+compile(ask, Cluster(engines=(EngineSpec(name="main", kind="sim", model="m"),)))
+print([name for name in sys.modules if "highs" in name])
+"""
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -9,16 +9,17 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator import llm, map_, tool, workflow
+from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.declared.policy import parse_seconds
 from orchestrator.errors import PlanError
 from orchestrator.passes.pipeline import run_pipeline
-from orchestrator.planner.cluster import Cluster
+from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.cluster_file import read_cluster
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.placement import Workload
-from orchestrator.planner.plan import Plan
+from orchestrator.planner.plan import Objective, Plan, Site
 from orchestrator.planner.planning import Asked, Planning
-from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, problem_of, sited, unsited
+from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, as_sited, problem_of, sited, unsited
 
 CLUSTER = """
 [[device]]
@@ -236,3 +237,46 @@ def test_what_is_split_takes_nobodys_name(tmp_path: Path) -> None:
     for names in ([each.name for each in found.devices], [each.name for each in found.engines]):
         assert len(set(names)) == len(names)
     assert {each.name: each.count for each in found.devices}["h100-1"] == 8
+
+
+def test_what_is_compiled_is_what_is_planned(tmp_path: Path) -> None:
+    offered = cluster(tmp_path)
+    told = planning().plan(Asked(offered, "cost"))
+    compiled = compile_workflow(answer, offered, "cost")
+    assert compiled.plan.sites == told.sites
+    assert compiled.plan.cluster == told.cluster
+    assert [(op.id, op.place, op.device) for op in compiled.plan.ops] == [
+        (op.id, op.place, op.device) for op in told.ops
+    ]
+    assert compile_workflow(answer, offered, "cost") is compiled
+
+
+def test_the_module_has_the_places_of_the_plan_and_not_of_the_last_that_was_tried(tmp_path: Path) -> None:
+    two = CLUSTER.replace('"meta-llama/Llama-3.1-70B"', '"meta-llama/Llama-3.1-8B"\ndevice = "h100"')
+    offered = cluster(tmp_path, text=two.replace('name = "small"', 'name = "small"\ndevice = "l40s"'))
+
+    @workflow
+    def ask(question: str) -> str:
+        return llm(question, max_tokens=20)
+
+    objectives: tuple[Objective, ...] = ("latency", "cost")
+    for objective in objectives:
+        compiled = compile_workflow(ask, offered, objective)
+        assert f'place = "{compiled.plan.by_id["llm"].place}"' in compiled.level2
+        assert compiled.level2.count('place = "engine:') == compiled.level2.count(compiled.plan.by_id["llm"].place)
+
+
+def test_a_site_is_started_with_all_that_it_says() -> None:
+    engine = EngineSpec(name="e", kind="vllm", model="m", options={"dtype": "auto", "extra": {"seed": 1}})
+    site = Site(engine="e-2", device="gpu", tensor_parallel=2, pipeline_parallel=2, replicas=3, batch=16)
+    made = as_sited(engine, site)
+    assert (made.name, made.device) == ("e-2", "gpu")
+    assert made.options == {
+        "dtype": "auto",
+        "tensor_parallel_size": 2,
+        "max_num_seqs": 16,
+        "replicas": 3,
+        "extra": {"seed": 1, "pipeline_parallel_size": 2},
+    }
+    alone = as_sited(engine, site.model_copy(update={"replicas": 1, "pipeline_parallel": 1, "batch": None}))
+    assert alone.options == {"dtype": "auto", "tensor_parallel_size": 2, "extra": {"seed": 1}}
