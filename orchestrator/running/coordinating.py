@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.running.opened import Opened
+from orchestrator.running.opened import Opened, possible_engines
 from orchestrator.runtime.coordinator.coordinator import SHORT_SLEEP_S, Coordinator
+from orchestrator.runtime.engines.registry import sharing_of
 from orchestrator.runtime.kv.replicas import replicated
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ async def coordinating(
 
     Raises ``JournalError`` ORCH-R093 and ORCH-R094 for a store that cannot be opened, and what starting an engine does.
     """
+    specs = {spec.name: spec for each in workflows for spec in possible_engines(each)}
+    sharing = {name: sharing_of(spec) for name, spec in specs.items() if name in work.engines}
     async with await Opened.on(
         work.store,
         progress,
         ray_address=ray_address,
-        lent={name: replicated(name, each) for name, each in work.engines.items()},
+        lent={name: replicated(name, each, sharing.get(name)) for name, each in work.engines.items()},
         longest_sleep_s=SHORT_SLEEP_S,
         lease_s=work.lease_s,
     ) as opened:

@@ -70,8 +70,9 @@ def uncalled_models(plan: Plan) -> list[str]:
 
 def used_engines(plan: Plan) -> list[EngineSpec]:
     """The engines that the plan uses, in the order of the cluster."""
-    places = {op.place for op in plan.ops}
-    return [spec for spec in plan.cluster.engines if f"engine:{spec.name}" in places]
+    names = {op.place.removeprefix("engine:") for op in plan.ops if op.place.startswith("engine:")}
+    names |= {each.engine for op in plan.ops for each in op.shares}
+    return [spec for spec in plan.cluster.engines if spec.name in names]
 
 
 def engine_label(spec: EngineSpec) -> str:

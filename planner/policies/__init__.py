@@ -16,11 +16,15 @@ from orchestrator.planner.policies.late_binding import late_binding
 from orchestrator.planner.policies.migration import migrate_between_turns
 from orchestrator.planner.policies.round_robin import round_robin
 from orchestrator.planner.policies.urgency import urgency
-from orchestrator.planner.policies.view import Policy
+from orchestrator.planner.policies.view import Order, Policy
 from orchestrator.planner.policies.workload_balanced import workload_balanced
 
 ROUND_ROBIN_FCFS: Final = Policy("round-robin+fcfs", round_robin, fcfs)
 FREENESS_MIGRATION: Final = Policy("freeness+migration", freeness, fcfs, migrate=migrate_between_turns)
+
+
+ORDERS: Final[dict[str, Order]] = {"fcfs": fcfs, "least-laxity": least_laxity, "urgency": urgency}
+"""Every order of a queue by name."""
 
 
 def workload_balanced_urgency(alpha: float = 0.5, beta_s2: float = 1.0) -> Policy:
@@ -40,3 +44,4 @@ POLICIES: Final[dict[str, Callable[[], Policy]]] = {
     "critical-path+laxity": critical_path_laxity,
 }
 """Every policy by name, with its default settings."""
+DEFAULT_POLICY: Final = "critical-path+laxity"

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.planner.datafile import closest
+from orchestrator.planner.policies import DEFAULT_POLICY, ORDERS, POLICIES
 from orchestrator.redaction import redacted
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Engine
@@ -22,6 +24,7 @@ from orchestrator.runtime.engines.base import Engine
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from orchestrator.runtime.kv.replicas import ReplicaOptions
     from orchestrator.runtime.ray.session import RaySession
 
 Options = TypeVar("Options", bound="DataclassInstance")
@@ -38,6 +41,8 @@ PLANNER_OPTIONS: Final = VLLM_ARGUMENTS | {
     "tensor_parallel_size",
 }
 """Options the planner reads on any engine: what they say of an endpoint's hardware is none of its client's business."""
+SHARING: Final = ("policy", "tenants")
+"""Options of any kind: who goes where and first, and the shares of tenants."""
 BESIDE: Final = frozenset(
     {
         "config",
@@ -67,7 +72,8 @@ class Spec(Protocol):
 
 
 def create(spec: Spec, ray: RaySession | None = None) -> Engine:
-    """The engine ``spec`` describes, not started yet; of any kind, ``replicas = 2`` makes a set of two.
+    """The engine ``spec`` describes, not started yet; of any kind, ``replicas = 2`` makes a set of two, ``policy``
+    names who goes where and first, and ``tenants`` has the shares of those that wait.
 
     ``ray`` is where a local engine's processes live; without it the engine lives in this process.
     Raises a coded :class:`~orchestrator.errors.EngineError` for an unknown kind, wrong options, or a missing or
@@ -76,12 +82,19 @@ def create(spec: Spec, ray: RaySession | None = None) -> Engine:
     make = _KINDS.get(spec.kind)
     if make is None:
         raise errors.unknown_kind(spec.kind, _KINDS)
+    spec, sharing = _sharing(spec)
     copies = _copies(spec)
-    if copies is None:
+    if copies is None and sharing is None:
         return make(spec, ray)
     from orchestrator.runtime.kv.replicas import replicated
 
-    return replicated(spec.name, [make(each, ray) for each in copies])
+    alike: Sequence[Spec] = copies or [spec]
+    return replicated(spec.name, [make(each, ray) for each in alike], sharing)
+
+
+def sharing_of(spec: Spec) -> ReplicaOptions | None:
+    """How programs share the replicas of an engine; None: as they do without a word. Raises ORCH-E016."""
+    return _sharing(spec)[1]
 
 
 def kinds() -> tuple[str, ...]:
@@ -102,6 +115,7 @@ def parse_options(cls: type[Options], spec: Spec) -> Options:
 
 def check_options(spec: Spec) -> None:
     """Raise what :func:`create` would raise for the options of an engine, without making it."""
+    spec, _ = _sharing(spec)
     copies: Sequence[Spec] = _copies(spec) or [spec]
     for each in copies:
         parse_options(_options_of(spec.kind), each if spec.kind != "vllm" else _with_arguments(each))
@@ -113,7 +127,7 @@ def _problem(kind: str, loc: Sequence[int | str], message: str, known: Iterable[
         return f"{name}: {message}"
     if name in BESIDE:
         return f"{name}: it stands beside `options` in the [[engine]] table, not in it"
-    return f"{name}: there is no such option; {closest(name, sorted({*known, 'replicas'}))}"
+    return f"{name}: there is no such option; {closest(name, sorted({*known, *SHARING, 'replicas'}))}"
 
 
 def _options_of(kind: str) -> type[DataclassInstance]:
@@ -155,6 +169,39 @@ class _Replica:
     kind: str
     model: str
     options: Mapping[str, object]
+
+
+def _sharing(spec: Spec) -> tuple[Spec, ReplicaOptions | None]:
+    """A specification without what it says about how programs share the engine, and that; None: nothing.
+
+    Raises ORCH-E016 for a policy that there is not, and for shares of tenants that are none.
+    """
+    options = dict(spec.options)
+    said = {name: options.pop(name) for name in SHARING if name in options}
+    if not said:
+        return spec, None
+    from orchestrator.runtime.kv.admission import AdmissionOptions
+    from orchestrator.runtime.kv.replicas import ReplicaOptions
+    from orchestrator.runtime.kv.routing import RoutingOptions
+
+    policy, weights = said.get("policy", DEFAULT_POLICY), said.get("tenants", {})
+    if not isinstance(policy, str) or policy not in POLICIES:
+        shown = closest(policy, sorted(POLICIES)) if isinstance(policy, str) else f"one of {', '.join(POLICIES)}"
+        raise errors.bad_options(spec.kind, f"policy: {redacted(policy, 'policy')!r} is none; {shown}")
+    if not isinstance(weights, Mapping) or not all(map(_is_weight, weights.values())):
+        why = f"tenants: {redacted(weights, 'tenants')!r} is no table of positive shares, such as {{ team = 2 }}"
+        raise errors.bad_options(spec.kind, why)
+    chosen = POLICIES[policy]()
+    if spec.kind == "vllm" and "policy" in said:  # its own queue is in the same order
+        kv = options.get("kv", True)
+        order = next(name for name, each in ORDERS.items() if each is chosen.order)
+        options["kv"] = {"order": order, **kv} if isinstance(kv, Mapping) else {"order": order} if kv is True else kv
+    sharing = ReplicaOptions(AdmissionOptions(weights=dict(weights)), RoutingOptions(chosen))
+    return _Replica(spec.name, spec.kind, spec.model, options), sharing
+
+
+def _is_weight(share: object) -> bool:
+    return isinstance(share, int | float) and not isinstance(share, bool) and 0 < share < inf
 
 
 def _copies(spec: Spec) -> list[_Replica] | None:

@@ -11,6 +11,9 @@ which is arrival order, but for programs that would occupy the memory for long: 
 serving the smallest demand first makes the mean wait least (Smith 1956). The rule is also the bound: a program is
 overtaken only by those that arrive within that time of it.
 
+Or they go on in an order of the planner's policies, such as least laxity, where deadlines count; then no program is
+overtaken by one that arrives ``longest_s`` after it (:mod:`orchestrator.planner.policies.overtaking`).
+
 >>> intake = Intake(total_blocks=100, options=RetentionOptions())
 >>> first, second = (
 ...     intake.arrived(name, KvHint(turns_left=0.0), blocks=60, pinned=False, returns=False, now_s=0.0) for name in "ab"
@@ -30,9 +33,12 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from orchestrator.planner.policies import ORDERS
+from orchestrator.planner.policies.overtaking import kept_in_bounds
+from orchestrator.planner.policies.view import SpeedView
 from orchestrator.runtime.kv.footprint import Footprint
 from orchestrator.runtime.kv.hints import KvHint
-from orchestrator.runtime.kv.load import Load, mean
+from orchestrator.runtime.kv.load import Load, StepClock, mean
 from orchestrator.runtime.kv.prefixes import Prefix
 from orchestrator.runtime.kv.retention_options import RetentionOptions
 from orchestrator.runtime.kv.turns import Turn
@@ -48,8 +54,11 @@ LONGEST_PATH_S: Final = 600.0
 class Intake:
     """Decides who goes on, and in which order."""
 
-    def __init__(self, total_blocks: int, options: RetentionOptions) -> None:
+    def __init__(self, total_blocks: int, options: RetentionOptions, speed: SpeedView | None = None) -> None:
+        """``speed`` is the engine's, as far as orders ask for it."""
         self.options = options
+        self._order = ORDERS.get(options.order)
+        self._speed = StepClock() if speed is None else speed
         self.total_blocks = total_blocks
         self.footprint = Footprint(total_blocks)
         self.queue_s: defaultdict[str, float] = defaultdict(float)
@@ -86,13 +95,16 @@ class Intake:
         now_s: float,
         age_s: float = 0.0,
         prefix: Prefix | None = None,
+        tokens: tuple[int, float] = (0, 0.0),
     ) -> Turn:
         """A turn that will leave at most ``blocks`` blocks is here, of a program that claims to be ``age_s`` old.
 
+        ``tokens``: those of its prompt, and those that are expected of its reply.
         One whose session's blocks are ``pinned`` goes on at once, and so does every turn where none is held back.
         """
         arrival_s = self._arrival_s(hint.program or session, age_s, now_s)
         turn = Turn(session, hint, arrival_s, now_s, blocks, pinned, returns, prefix)
+        turn.prompt_tokens, turn.predicted_output_tokens = tokens
         if pinned or not self.options.hold:
             self._admit(turn, now_s)
         else:
@@ -107,10 +119,14 @@ class Intake:
         """
         if turn is self._patient:
             return -inf
-        patience_s = self.options.patience_s
-        share_s = turn.blocks / self.total_blocks * min(turn.hint.critical_path_s or 0.0, LONGEST_PATH_S)
-        arrival_s = max(turn.arrival_s, turn.queued_s - patience_s) + self.options.overtaking * share_s
-        return arrival_s - patience_s if turn.pinned else arrival_s
+        options, patience_s = self.options, self.options.patience_s
+        key_s = max(turn.arrival_s, turn.queued_s - patience_s)
+        if self._order is not None:
+            key_s = kept_in_bounds(self._order(turn, self._speed, turn.queued_s), key_s, options.longest_s)
+        else:
+            share_s = turn.blocks / self.total_blocks * min(turn.hint.critical_path_s or 0.0, LONGEST_PATH_S)
+            key_s += options.overtaking * share_s
+        return key_s - patience_s if turn.pinned else key_s
 
     def holds(self, turn: Turn) -> bool:
         """Whether the turn is held back until :meth:`admits` says otherwise."""

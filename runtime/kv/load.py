@@ -33,6 +33,10 @@ class StepClock:
         self._begun_s: float | None = None
         self._prompt_tokens = 0
 
+    def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Seconds of a call with as much beside it as there has been, as far as they are known."""
+        return (prompt_tokens - cached_tokens) * self.prefill_s_per_token + output_tokens * self.decode_step_s
+
     def step(self, now_s: float, prompt_tokens: int, *, busy: bool) -> None:
         """A step of ``prompt_tokens`` new prompt tokens begins now; ``busy``: the one before ends with it."""
         if busy and self._begun_s is not None and now_s - self._begun_s < LONGEST_STEP_S:

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 from math import inf, isnan
 from typing import Final, Generic
 
+from orchestrator.planner.policies.view import SpeedView
 from orchestrator.runtime.kv.durations import DurationModel
 from orchestrator.runtime.kv.forecast import Forecast
 from orchestrator.runtime.kv.guard import LruGuard
@@ -75,13 +76,19 @@ class Retention(Generic[Held]):
     """Decides, and keeps the table of pins. Pins that a method returns have ended: their blocks are to be freed."""
 
     def __init__(
-        self, total_blocks: int, options: RetentionOptions | None = None, durations: DurationModel | None = None
+        self,
+        total_blocks: int,
+        options: RetentionOptions | None = None,
+        durations: DurationModel | None = None,
+        *,
+        speed: SpeedView | None = None,
     ) -> None:
+        """``speed`` is the engine's, for the order in which turns go on."""
         self.options = options or RetentionOptions()
         self.total_blocks = max(total_blocks, 1)
         self.table: PinTable[Held] = PinTable(int(self.options.budget * total_blocks))
         self.durations = durations or DurationModel()
-        self.intake = Intake(self.total_blocks, self.options)
+        self.intake = Intake(self.total_blocks, self.options, speed)
         self.guard = LruGuard(self.total_blocks) if self.options.guard and self.options.ttl_s is None else None
         self.tokens: Counter[str] = Counter()
         """``prompt``, ``hit`` and ``recomputed``: those that the session once had."""
@@ -103,9 +110,11 @@ class Retention(Generic[Held]):
         now_s: float,
         age_s: float = 0.0,
         prefix: Prefix | None = None,
+        tokens: tuple[int, float] = (0, 0.0),
     ) -> tuple[Turn, list[Pin[Held]]]:
         """A turn that will leave at most ``blocks`` blocks is here, of a program that claims to be ``age_s`` old.
 
+        ``tokens``: those of its prompt, and those that are expected of its reply.
         Its session's pin lasts while it waits, whatever its TTL: what it was kept for is here.
         """
         self.durations.ended(session, now_s)
@@ -115,7 +124,15 @@ class Retention(Generic[Held]):
                 ended += self.over(other, now_s, Outcome.SUPERSEDED)
         pinned, returns = session in self.table, session in self._last
         turn = self.intake.arrived(
-            session, hint, blocks=blocks, pinned=pinned, returns=returns, now_s=now_s, age_s=age_s, prefix=prefix
+            session,
+            hint,
+            blocks=blocks,
+            pinned=pinned,
+            returns=returns,
+            now_s=now_s,
+            age_s=age_s,
+            prefix=prefix,
+            tokens=tokens,
         )
         if pinned:
             self.table.extend(session, inf)

@@ -26,7 +26,7 @@ from math import inf
 from typing import Final
 
 from orchestrator.errors import RunError
-from orchestrator.planner.policies import critical_path_laxity
+from orchestrator.planner.policies import DEFAULT_POLICY, POLICIES
 from orchestrator.planner.policies.view import Policy
 from orchestrator.runtime.kv.admission import ProgramGate
 from orchestrator.runtime.kv.hints import NO_HINT, KvHint
@@ -43,7 +43,7 @@ MOST_FAILURES: Final = 2
 class RoutingOptions:
     """How sessions are placed."""
 
-    policy: Policy = field(default_factory=critical_path_laxity)
+    policy: Policy = field(default_factory=POLICIES[DEFAULT_POLICY])
     """Where a program's first call goes, and in which order programs wait: one of :mod:`orchestrator.planner.policies`.
     Where later calls go, too, if it has a ``migrate``."""
     margin: float = 0.2

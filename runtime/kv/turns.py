@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from orchestrator.runtime.kv.hints import KvHint
@@ -37,10 +38,38 @@ class Turn:
     """It found no memory when it was first in the queue."""
     begun: bool = False
     prompt_tokens: int = 0
+    predicted_output_tokens: float = 0.0
     repeated_tokens: int = 0
     """So many tokens of the session's last turn the prompt begins with."""
     is_over: bool = False
     """It is set if, while it ran, its session was said to be over."""
+
+    @property
+    def ready_s(self) -> float:
+        """When it came: like the rest below, what an order of the planner's policies asks of a stage
+        (:class:`~orchestrator.planner.policies.view.StageView`)."""
+        return self.queued_s
+
+    @property
+    def started_s(self) -> float:
+        """When its program arrived."""
+        return self.arrival_s
+
+    @property
+    def deadline_s(self) -> float:
+        """When its program should be done, as long after its arrival as it says itself; ``inf``: it does not say."""
+        due_s, said_s = self.hint.deadline_s, self.hint.program_arrival_s
+        return inf if due_s is None or said_s is None else self.arrival_s + due_s - said_s
+
+    @property
+    def predicted_s(self) -> float:
+        """Expected seconds of the turn alone."""
+        return self.hint.call_s or 0.0
+
+    @property
+    def remaining_s(self) -> float:
+        """Expected seconds from its end to the end of its program."""
+        return self.hint.critical_path_s or 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,10 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         options = kv_options(self.vllm_config.additional_config)
-        self.retention: Retention[Blocks] = Retention(self.cache_config.num_gpu_blocks - 1, options)
+        self._steps = StepClock()
+        self.retention: Retention[Blocks] = Retention(self.cache_config.num_gpu_blocks - 1, options, speed=self._steps)
         self.clock = time.monotonic
         self._turns: dict[str, Turn] = {}
-        self._steps = StepClock()
         self._reply_tokens = 0.0
         """The reply of a turn has so many tokens on average: ``max_tokens`` is often the whole context window."""
         self._refused = False
@@ -89,7 +89,13 @@ class KeepingScheduler(StockScheduler):  # type: ignore[misc]
         if prefix is not None:
             self._share(prefix)
         turn, ended = self.retention.arrived(
-            session, hint, blocks=blocks, now_s=self.clock(), age_s=age_s, prefix=prefix
+            session,
+            hint,
+            blocks=blocks,
+            now_s=self.clock(),
+            age_s=age_s,
+            prefix=prefix,
+            tokens=(request.num_tokens, min(request.max_tokens, self._reply_tokens)),
         )
         self._turns[request.request_id] = turn
         self._free_pins(ended)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import EngineError
+from orchestrator.planner.policies import POLICIES
 from orchestrator.runtime.engines import registry
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.kv.replicas import ReplicaSet
@@ -45,6 +46,13 @@ def test_options_of_the_planner_are_ignored() -> None:
         ("openai", {"usd_per_million_input_tokens": 3.0}, "it stands beside `options` in the [[engine]] table"),
         ("sim", {"replica": 2}, "did you mean `replicas`?"),
         ("sim", {"seed": "x"}, "seed: Input should be a valid integer"),
+        ("sim", {"policy": "critical-path"}, "policy: 'critical-path' is none; did you mean `critical-path+laxity`?"),
+        ("sim", {"policy": 3}, "policy: 3 is none; one of round-robin+fcfs, "),
+        ("sim", {"tenants": {"a": 0}}, "tenants: {'a': 0} is no table of positive shares"),
+        ("sim", {"tenants": {"a": True}}, "no table of positive shares"),
+        ("sim", {"tenants": {"a": float("inf")}}, "no table of positive shares"),
+        ("sim", {"tenants": ["a"]}, "no table of positive shares"),
+        ("vllm", {"kv": {"order": "laxity"}}, "order is 'laxity': did you mean `least-laxity`?"),
     ],
 )
 def test_wrong_options_are_told_without_making_an_engine(kind: str, options: dict[str, object], said: str) -> None:
@@ -75,6 +83,35 @@ def test_replicas_alike() -> None:
     two = registry.create(spec("sim", replicas=2, seed=3))
     assert isinstance(two, ReplicaSet)
     assert [(each.name, each.options.seed) for each in two.replicas] == [("e", 3), ("e", 3)]
+
+
+@pytest.mark.parametrize("replicas", [{}, {"replicas": 2}])
+def test_programs_share_an_engine_by_a_policy_of_the_planner_and_the_shares_of_tenants(
+    replicas: dict[str, object],
+) -> None:
+    made = registry.create(spec("sim", policy="round-robin+fcfs", tenants={"team": 2}, **replicas))
+    assert isinstance(made, ReplicaSet)
+    assert len(made.replicas) == (2 if replicas else 1)
+    assert made.options.routing.policy is POLICIES["round-robin+fcfs"]()
+    assert made.options.admission.weights == {"team": 2}
+
+
+@pytest.mark.parametrize(
+    ("kv", "order"),
+    [
+        ({}, "urgency"),
+        ({"kv": {"ttl_s": 1.0}}, "urgency"),
+        ({"kv": {"order": "memory"}}, "memory"),
+        ({"kv": False}, None),
+    ],
+)
+def test_the_queue_of_vllm_has_the_order_of_its_policy(
+    monkeypatch: pytest.MonkeyPatch, kv: dict[str, object], order: str | None
+) -> None:
+    monkeypatch.setattr(version, "require", lambda: None)
+    made: Any = registry.create(spec("vllm", policy="workload-balanced+urgency", **kv))
+    (engine,) = made.replicas
+    assert (engine.options.kv is False) if order is None else (engine.options.kv.order == order)
 
 
 def test_one_replica_at_each_endpoint() -> None:

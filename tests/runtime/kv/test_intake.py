@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
-from orchestrator.runtime.kv.load import Load
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.planner.policies import ORDERS
+from orchestrator.runtime.kv.hints import KvHint
+from orchestrator.runtime.kv.load import Load, StepClock
 from orchestrator.runtime.kv.retention import Retention
 from orchestrator.runtime.kv.retention_options import RetentionOptions
 from tests.runtime.kv.taking_turns import QUIET, run, turn_of
@@ -101,3 +108,60 @@ def test_growth_is_learned_from_turns_that_ended() -> None:
     retention.begun(again, prompt_tokens=480, hit_tokens=0, now_s=4.0)
     retention.ended(again, tokens=480, blocks=15, load=QUIET, now_s=4.0)
     assert 4.0 < retention.intake.footprint.growth < 5.0, "it lost its blocks; it has not grown from nothing"
+
+
+def test_in_an_order_of_the_planner_the_program_with_the_least_time_to_spare_goes_first() -> None:
+    """Each counts its deadline from its own arrival, on whatever clock; without one the shortest is first."""
+    retention = Retention[str](100, RetentionOptions(order="least-laxity"))
+    said: dict[str, dict[str, float]] = {
+        "unhurried": {"program_arrival_s": 500.0, "critical_path_s": 90.0},
+        "far": {"program_arrival_s": 500.0, "deadline_s": 560.0, "critical_path_s": 10.0},
+        "near": {"program_arrival_s": 70.0, "deadline_s": 90.0, "critical_path_s": 10.0},
+        "long": {"program_arrival_s": 70.0, "deadline_s": 130.0, "critical_path_s": 55.0},
+    }
+    turns = [turn_of(retention, name, now_s=7.0, **hint) for name, hint in said.items()]
+    order = sorted(turns, key=retention.intake.urgency)
+    assert [turn.session for turn in order] == ["long", "near", "far", "unhurried"]
+
+
+def test_a_later_turn_of_a_program_is_as_urgent_as_what_is_left_of_it() -> None:
+    retention = Retention[str](100, RetentionOptions(order="least-laxity"))
+    known: dict[str, Any] = {"program": "p", "program_arrival_s": 0.0, "deadline_s": 50.0}
+    first = turn_of(retention, "p", now_s=1.0, critical_path_s=40.0, **known)
+    later = turn_of(retention, "p", now_s=9.0, critical_path_s=10.0, **known)
+    assert retention.intake.urgency(later) - retention.intake.urgency(first) == 30.0
+
+
+def test_orders_ask_for_the_speed_that_the_engine_has_shown() -> None:
+    speed = StepClock()
+    speed.prefill_s_per_token, speed.decode_step_s = 0.01, 0.5
+    retention = Retention[str](100, RetentionOptions(order="least-laxity"), speed=speed)
+    hint: dict[str, Any] = {"program_arrival_s": 0.0, "deadline_s": 50.0}
+    short, long = (
+        retention.arrived(name, KvHint(**hint), blocks=1, now_s=0.0, tokens=tokens)[0]
+        for name, tokens in {"short": (10, 2.0), "long": (1000, 20.0)}.items()
+    )
+    assert retention.intake.urgency(short) == pytest.approx(50.0 - 0.1 - 1.0)
+    assert retention.intake.urgency(long) == pytest.approx(50.0 - 10.0 - 10.0)
+
+
+HOSTILE = st.none() | st.floats(0, 1e308)
+
+
+@given(
+    st.sampled_from(sorted(ORDERS)),
+    st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+    st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+    st.floats(0.001, 1e4),
+)
+def test_no_claim_overtakes_a_turn_by_more_than_the_bound(
+    order: str, mine: tuple[Any, ...], other: tuple[Any, ...], later_s: float
+) -> None:
+    """What comes longest_s and its patience later is later in the order, whatever it and those before it say."""
+    options = RetentionOptions(order=order, longest_s=60.0, patience_s=20.0)
+    retention = Retention[str](100, options)
+    names = ("program_arrival_s", "deadline_s", "call_s", "critical_path_s")
+    waiting = turn_of(retention, "waiting", now_s=5000.0, **dict(zip(names, mine, strict=True)))
+    after_s = 5000.0 + options.longest_s + options.patience_s + later_s
+    overtaking = turn_of(retention, "overtaking", now_s=after_s, **dict(zip(names, other, strict=True)))
+    assert retention.intake.urgency(waiting) <= retention.intake.urgency(overtaking)

@@ -233,7 +233,17 @@ def test_a_fixed_ttl_asks_nobody() -> None:
     assert len(retention.due(BUSY, 2.0)) == 1
 
 
-@pytest.mark.parametrize("wrong", [{"budget": 1.5}, {"ttl_s": -1.0}, {"patience_s": float("nan")}, {"overtaking": inf}])
-def test_options_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+WRONG: list[dict[str, object]] = [
+    {"budget": 1.5},
+    {"ttl_s": -1.0},
+    {"patience_s": float("nan")},
+    {"overtaking": inf},
+    {"longest_s": -1.0},
+    {"order": "x"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RetentionOptions(**wrong)  # type: ignore[arg-type]
