@@ -75,4 +75,11 @@ CODES: Final[dict[str, str]] = {
     "ORCH-R112": "the tables of runs cannot be made",
     "ORCH-R120": "a plan has no engine that could be started",
     "ORCH-R121": "a deployment is planned, and cannot be started",
+    "ORCH-R122": "a Ray cluster lacks a device that a deployment needs",
+    "ORCH-R123": "a node has less than it says",
+    "ORCH-R124": "there is no room for a replica beside what serves",
+    "ORCH-R125": "a replica of a deployment did not start",
+    "ORCH-R126": "there is no deployment of that name",
+    "ORCH-R127": "what keeps a deployment stopped in the middle of a change",
+    "ORCH-R128": "a deployment has no engine of that name",
 }

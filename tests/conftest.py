@@ -37,10 +37,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
 
 MODEL = Path(__file__).parent.parent / "examples" / "text2sql" / "model"
 SHARED = (
+    "tests/cli/test_deploy",
     "tests/cli/test_run_vllm",
     "tests/running/test_on_vllm",
     "tests/runtime/engines/test_contract",
     "tests/runtime/engines/test_vllm_",
+    "tests/runtime/deploy/test_keeper",
     "tests/runtime/ray/",
 )
 """Files whose tests use the Ray and the engines of the session."""

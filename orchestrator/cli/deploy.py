@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -11,19 +13,18 @@ from orchestrator.cli.command import Command
 from orchestrator.cli.options import debug_option, json_option
 from orchestrator.cli.screen import say
 from orchestrator.cli.streams import deliver, deliver_json
-from orchestrator.cli.terminal import width
 from orchestrator.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from orchestrator.runtime.deploy.changes import Change
-    from orchestrator.runtime.deploy.layout import EngineGroup, Layout
+    from orchestrator.runtime.deploy.keeper import Status
+    from orchestrator.runtime.deploy.layout import Layout
 
 Form = Literal["vllm", "compose"]
 RUNNING: Final = ""
 """What ``--diff`` compares with where it names no file."""
 FOLDER: Final = Path("deployment")
+DRAIN_S: Final = 600.0
+ROOM_S: Final = 15.0
 
 
 @click.command(
@@ -31,17 +32,24 @@ FOLDER: Final = Path("deployment")
     name="deploy",
     epilog="\b\nExamples:\n"
     "  orch deploy plan.json --dry-run\n"
-    "  orch deploy plan.json --diff older.json\n"
+    "  orch deploy plan.json --ray-address 10.0.0.1:6379\n"
+    "  orch deploy plan.json --diff --ray-address 10.0.0.1:6379\n"
+    "  orch deploy --scale main=3 --ray-address 10.0.0.1:6379\n"
+    "  orch deploy --down --ray-address 10.0.0.1:6379\n"
     "  orch deploy plan.json --emit vllm --out serving",
 )
-@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--ray-address", metavar="HOST:PORT", help="The Ray cluster that it is about; `auto` on one of its nodes."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be started, and start nothing.")
 @click.option(
     "--diff",
     "other",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Print what would change from that plan to PLAN, and change nothing.",
+    is_flag=False,
+    flag_value=RUNNING,
+    metavar="[FILE]",
+    help="Print what PLAN would change, of that plan or of what runs, and change nothing.",
 )
 @click.option(
     "--emit",
@@ -52,42 +60,87 @@ FOLDER: Final = Path("deployment")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FOLDER", help=f"Where --emit writes; default: {FOLDER}."
 )
+@click.option("--scale", multiple=True, metavar="ENGINE=N", help="So many replicas, whatever the plan says.")
+@click.option("--down", is_flag=True, help="Drain and stop the deployment.")
+@click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(min=0),
+    default=DRAIN_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Calls under way have so long to end before their replica stops.",
+)
+@click.option(
+    "--room",
+    "room_s",
+    type=click.FloatRange(min=0),
+    default=ROOM_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a replica waits for free devices.",
+)
 @click.option("--name", metavar="NAME", help="Name of the deployment; default: the workflow's.")
 @json_option
 @debug_option
 def command(  # noqa: PLR0917 - one parameter an option
-    plan_file: Path,
+    plan_file: Path | None,
+    ray_address: str | None,
     dry_run: bool,
-    other: Path | None,
+    other: str | None,
     form: Form | None,
     out: Path | None,
+    scale: tuple[str, ...],
+    down: bool,
+    drain_s: float,
+    room_s: float,
     name: str | None,
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Start the engines of PLAN, a file that `orch plan TARGET --out PLAN` has written.
+    """Start the engines of PLAN on a Ray cluster, or make what runs there what PLAN says.
 
-    --dry-run prints what that would be, --diff what it would change, and --emit writes it for people who run engines
-    themselves.
+    PLAN is a file that `orch plan TARGET --out PLAN` has written. What is missing is started, what is surplus drained
+    and stopped; nothing that serves stops before its successor is ready, and a start that fails changes nothing.
+    Without PLAN it prints what runs. --dry-run, --diff and --emit start nothing.
     """
     del debug
-    asked = [option for option, is_given in _ways(dry_run, other, form) if is_given]
-    if len(asked) != 1:
-        what = " and ".join(asked) + " exclude each other" if asked else "nothing says what is to be done with the plan"
-        raise UsageError("ORCH-U002", what, fix="give one of --dry-run, --diff and --emit")
+    modes = {"--dry-run": dry_run, "--diff": other is not None, "--emit": form is not None, "--down": down}
+    mode = _one_of([each for each, is_given in modes.items() if is_given])
     if out is not None and form is None:
         raise UsageError("ORCH-U002", "--out belongs to --emit", fix=f"add --emit vllm, or leave --out {out} out")
-    layout = _layout(plan_file, name)
-    if form is not None:
+    if plan_file is None and mode not in (None, "--down"):
+        raise UsageError("ORCH-U002", "missing argument 'PLAN'", fix=f"orch deploy plan.json {mode}")
+    counts = _counts(scale)
+    layout = None if plan_file is None else _scaled(_layout(plan_file, name), counts)
+    if layout is not None and form is not None:
         _emit(layout, form, out or FOLDER, as_json=as_json)
-    elif other is not None:
-        _diff(_layout(other, name), layout, as_json=as_json)
-    else:
+    elif layout is not None and dry_run:
         _show(layout, as_json=as_json)
+    elif layout is not None and other:
+        _diff(_layout(Path(other), name), layout, as_json=as_json)
+    else:
+        if ray_address is None:
+            fix = "name its head with --ray-address HOST:PORT (`ray start --head` begins one), or look with --dry-run"
+            raise UsageError("ORCH-U002", "nothing says on which Ray cluster", fix=fix)
+        _on_ray(ray_address, _Wish(layout, name, counts, mode, drain_s, room_s), as_json=as_json)
 
 
-def _ways(dry_run: bool, other: Path | None, form: Form | None) -> tuple[tuple[str, bool], ...]:
-    return ("--dry-run", dry_run), ("--diff", other is not None), ("--emit", form is not None)
+def _one_of(modes: Sequence[str]) -> str | None:
+    if len(modes) > 1:
+        raise UsageError("ORCH-U002", f"{' and '.join(modes)} exclude each other", fix=f"leave {modes[1]} out")
+    return modes[0] if modes else None
+
+
+def _counts(words: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for word in words:
+        engine, _, count = word.rpartition("=")
+        if not engine or not (count.isascii() and count.isdecimal() and 0 < int(count[:6]) == int(count)):
+            fix = "give an engine and a count of at least 1, such as --scale main=3"
+            raise UsageError("ORCH-U002", f"--scale {word}: that is no count of replicas", fix=fix)
+        found[engine] = int(count)
+    return found
 
 
 def _layout(file: Path, name: str | None) -> Layout:
@@ -98,89 +151,102 @@ def _layout(file: Path, name: str | None) -> Layout:
     return layout_of(located(Plan.load(file), file), name)
 
 
+def _scaled(layout: Layout, counts: dict[str, int]) -> Layout:
+    from orchestrator.runtime.deploy.layout import scaled
+
+    return scaled(layout, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is to become of a deployment."""
+
+    layout: Layout | None
+    """None: it is what runs."""
+    name: str | None
+    counts: dict[str, int]
+    mode: str | None
+    drain_s: float
+    room_s: float
+
+
+def _on_ray(address: str, wish: _Wish, *, as_json: bool) -> None:
+    from orchestrator.event_loop import run
+    from orchestrator.runtime.ray.session import connect
+
+    with connect(address):
+        run(_done(wish, as_json=as_json))
+
+
+async def _done(wish: _Wish, *, as_json: bool) -> None:
+    from orchestrator.runtime.deploy.deployment import Deployment, names
+    from orchestrator.runtime.deploy.errors import nothing_runs
+
+    known = names()
+    name = wish.layout.name if wish.layout is not None else wish.name or (known[0] if len(known) == 1 else None)
+    if wish.mode == "--diff" and wish.layout is not None:
+        before = (await Deployment.found(wish.layout.name).status()).layout if wish.layout.name in known else None
+        _diff(before, wish.layout, as_json=as_json)
+        return
+    if wish.layout is not None and wish.mode is None:
+        wish.layout.require_startable()
+        say(f"starting what is missing of `{wish.layout.name}`", dim=True)
+        status = await Deployment.begun(wish.layout.name).apply(
+            wish.layout, drain_s=wish.drain_s, room_s=wish.room_s
+        )  # fmt: skip
+        _tell(wish.layout.name, status, as_json=as_json)
+        return
+    if name is None:
+        raise nothing_runs(None, known)
+    deployment = Deployment.found(name)
+    if wish.mode == "--down":
+        await deployment.down(wish.drain_s)
+        if as_json:
+            deliver_json({"ok": True, "name": name, "down": True})
+        else:
+            say(f"`{name}` is down")
+        return
+    status = await deployment.status()
+    if wish.counts and status.layout is not None:
+        wanted = _scaled(status.layout, wish.counts)
+        status = await deployment.apply(wanted, drain_s=wish.drain_s, room_s=wish.room_s)
+    _tell(name, status, as_json=as_json)
+
+
+def _tell(name: str, status: Status, *, as_json: bool) -> None:
+    from orchestrator.cli.layouts import status_lines
+
+    if not as_json:
+        deliver("\n".join(status_lines(name, status)))
+        return
+    members = [
+        {"engine": each.engine.name, "model": each.engine.model, "node": each.node, "pid": each.pid}
+        for each in status.members
+    ]
+    trouble = status.trouble or None
+    deliver_json({"ok": True, "name": name, "replicas": members, "leaving": status.leaving, "trouble": trouble})
+
+
 def _show(layout: Layout, *, as_json: bool) -> None:
+    from orchestrator.cli.layouts import layout_lines
+
     reasons = [reason for group in layout.groups for reason in group.cannot_start()]
     if as_json:
         groups = [each.model_dump(mode="json") | {"name": each.name, "devices": each.devices} for each in layout.groups]
         deliver_json({"ok": True, **layout.model_dump(mode="json"), "groups": groups, "cannot_start": reasons})
         return
-    deliver("\n".join(_text(layout, reasons)))
-
-
-def _text(layout: Layout, reasons: Sequence[str]) -> list[str]:
-    from orchestrator.planner.table import Column, fitted, table
-
-    columns = (
-        Column("engine"),
-        Column("replicas", right=True),
-        Column("devices of each", least=15),
-        Column("batch", right=True, rank=1),
-        Column("Ray reserves for each", least=10, rank=2),
-        Column("model", least=10, keep_end=True, rank=3),
-    )
-    rows = [
-        (
-            each.name,
-            str(each.replicas),
-            _split(each),
-            "" if each.batch is None else str(each.batch),
-            _reserved(each),
-            each.engine.model,
-        )
-        for each in layout.groups
-    ]
-    lines = [f"The deployment `{layout.name}` starts:", ""]
-    lines += table(columns, rows, width()) if rows else ["no engine"]
-    lines.append("")
-    for service in layout.services:
-        lines.append(f"service     {service.name}: {service.model}, run by somebody else")
-    for pool in layout.pools:
-        cores = f" of {pool.cores} cores" if pool.cores else ""
-        lines.append(f"CPU pool    {pool.count} x {pool.device}{cores}: {', '.join(pool.ops)}")
-    for tool in layout.tools:
-        busy = "" if tool.busy is None else f", {tool.busy:.2g} calls at once on average"
-        limit = "" if tool.limit is None else f", {tool.limit} at once at most"
-        lines.append(f"tool        {tool.tool}: {tool.place}{limit}{busy}; started by runs")
-    lines += [f"not started {reason}" for reason in reasons]
-    return [part for line in lines for part in fitted(line, width())]
-
-
-def _split(group: EngineGroup) -> str:
-    if group.engine.device is None:
-        return "none"
-    ways = (
-        ("tensor", group.tensor_parallel),
-        ("pipeline", group.pipeline_parallel),
-        ("data", group.data_parallel),
-        ("experts", group.expert_parallel),
-    )
-    split = ", ".join(f"{name} {count}" for name, count in ways if count > 1)
-    return f"{group.devices} x {group.engine.device}" + (f" ({split})" if split else "")
-
-
-def _reserved(group: EngineGroup) -> str:
-    reserved = group.reserved
-    parts = [] if reserved.device is None else [f"{reserved.device}: {reserved.count}"]
-    parts += [f"GPU: {reserved.gpus}"] if reserved.gpus else []
-    parts += [f"memory: {reserved.memory_bytes / 2**30:.3g} GiB"] if reserved.memory_bytes else []
-    return ", ".join(parts) or "nothing"
+    deliver("\n".join(layout_lines(layout, reasons)))
 
 
 def _diff(before: Layout | None, after: Layout, *, as_json: bool) -> None:
+    from orchestrator.cli.layouts import change_line
     from orchestrator.runtime.deploy.changes import changes
 
     found = changes(before, after)
     if as_json:
         deliver_json({"ok": True, "changes": [each.as_dict() for each in found]})
     else:
-        deliver("\n".join(map(_change, found)) or "nothing runs, and nothing would")
-
-
-def _change(change: Change) -> str:
-    parts = [f"{change.started} started"] if change.started else []
-    parts += [f"{change.stopped} drained and stopped"] if change.stopped else []
-    parts += [f"{change.kept} serving on"] if change.kept else []
-    return f"{change.group}: {', '.join(parts)}" + (f" ({change.why})" if change.why else "")
+        deliver("\n".join(map(change_line, found)) or "nothing runs, and nothing would")
 
 
 def _emit(layout: Layout, form: Form, folder: Path, *, as_json: bool) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.compiler import Compiled
     from orchestrator.planner.cluster import EngineSpec
     from orchestrator.running.stores import StoreLike
+    from orchestrator.runtime.deploy.attached import Attachment
     from orchestrator.runtime.engines.base import Engine
     from orchestrator.runtime.human import Human
     from orchestrator.runtime.journal.stores.base import Store
@@ -92,6 +93,7 @@ class Opened:
         self._progress = progress
         self._ray_address = ray_address
         self._ray: RaySession | None = None
+        self._attached: list[Attachment] = []
         self._stack = ExitStack()
         self._one_at_a_time = asyncio.Lock()
 
@@ -122,6 +124,9 @@ class Opened:
             if remote_tools or self._ray_address or any(spec.kind == "vllm" for spec in specs):
                 self._connect()
             engines = self.runtime.engines
+            if self._ray_address:
+                new = [spec for spec in specs if spec.name not in engines.by_name and spec.kind != "openai"]
+                await self._attach(new, compiled.plan.workflow)
             for spec in specs:
                 if spec.name not in engines.by_name:
                     engines.add(spec.name, create(spec, self._ray))
@@ -133,6 +138,18 @@ class Opened:
                 await engines.started(spec.name)
                 self._progress.started(what, time.perf_counter() - before)
             self.start_seconds += time.perf_counter() - began
+
+    async def _attach(self, specs: Sequence[EngineSpec], workflow: str) -> None:
+        """Ask the replicas of deployments that serve these engines, instead of starting any."""
+        from orchestrator.runtime.deploy.attached import attach
+
+        for found in await attach({spec.name: spec for spec in specs}, workflow):
+            self._attached.append(found)
+            for name, engine in found.engines.items():
+                self.runtime.engines.add(name, engine)
+                count = len(engine.replicas)
+                replicas = f"{count} replica{'s' * (count != 1)}"
+                self._progress.note(f"`{name}` is served by {replicas} of the deployment `{found.deployment.name}`")
 
     def _connect(self) -> None:
         if self._ray is not None:
@@ -151,6 +168,8 @@ class Opened:
         except RunError as error:
             self._progress.note(str(error))
         finally:
+            for attached in self._attached:
+                await attached.close()
             self._stack.close()
             if self._store is not None:
                 with told(self._store.url):

@@ -176,6 +176,17 @@ def layout_of(plan: Plan, name: str | None = None) -> Layout:
     )
 
 
+def scaled(layout: Layout, counts: Mapping[str, int]) -> Layout:
+    """The layout with other counts of replicas, by engine. Raises ``RunError`` ORCH-R128."""
+    for engine in counts:
+        if engine not in layout.by_name:
+            raise errors.no_such_engine(engine, list(layout.by_name))
+    groups = tuple(
+        group.model_copy(update={"replicas": counts.get(group.name, group.replicas)}) for group in layout.groups
+    )
+    return layout.model_copy(update={"groups": groups})
+
+
 def _engines_used(plan: Plan) -> set[str]:
     """Those that ops are placed on, and those that the planner has given devices."""
     places = {op.place.removeprefix("engine:") for op in plan.ops if op.place.startswith("engine:")}

@@ -169,6 +169,14 @@ def not_back(engine: str, why: str) -> EngineError:
     )
 
 
+def taken_out(engine: str) -> EngineError:
+    return EngineError(
+        "ORCH-E013",
+        f"a replica of the engine `{engine}` is being taken out of service",
+        fix="ask another replica: those that the deployment keeps go on",
+    )
+
+
 def rejected(engine: str, why: str) -> EngineError:
     return EngineError("ORCH-E014", f"the engine `{engine}` rejected the request", why=why)
 

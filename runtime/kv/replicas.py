@@ -106,6 +106,8 @@ class ReplicaSet:
         self._returning = Returning()
         """Sessions with a short pause."""
         self._telling: set[asyncio.Task[None]] = set()
+        self._retired: set[int] = set()
+        """Indices of replicas that are gone for good; an index is never used again."""
 
     @property
     def model(self) -> str:
@@ -163,8 +165,10 @@ class ReplicaSet:
 
     async def stats(self) -> EngineStats:
         """Sums over the replicas, and the largest used share of a KV cache; tells the gates what it found."""
-        found = await asyncio.gather(*(replica.stats() for replica in self.replicas))
-        for gate, load, stats in zip(self.gates, self.router.loads, found, strict=True):
+        there = [index for index in range(len(self.replicas)) if index not in self._retired]
+        found = await asyncio.gather(*(self.replicas[index].stats() for index in there))
+        for index, stats in zip(there, found, strict=True):
+            gate, load = self.gates[index], self.router.loads[index]
             load.kv_tokens = stats.kv_capacity_tokens or load.kv_tokens
             gate.pressure(
                 kv_tokens=stats.kv_capacity_tokens, waiting=stats.waiting, kv_used=stats.kv_used_fraction
@@ -181,8 +185,9 @@ class ReplicaSet:
             self.gates[at].deliver()
             self._returning.resumes(program, session)
             self.router.forget(session)
-        told = self.replicas if index is None else (self.replicas[index],)
-        _raise_first(await faults_of(partial(replica.release, session) for replica in told))
+        told = range(len(self.replicas)) if index is None else (index,)
+        there = [self.replicas[each] for each in told if each not in self._retired]
+        _raise_first(await faults_of(partial(replica.release, session) for replica in there))
 
     async def close(self) -> None:
         """Close all replicas; a failure of one does not keep the others open."""
@@ -190,7 +195,8 @@ class ReplicaSet:
             gate.close()
         for task in self._telling:
             task.cancel()
-        _raise_first(await faults_of(replica.close for replica in self.replicas))
+        there = [replica for index, replica in enumerate(self.replicas) if index not in self._retired]
+        _raise_first(await faults_of(replica.close for replica in there))
 
     def join(self, group: GateGroup) -> None:
         """Share programs with other engines: one that waits at one of them lends out its idle slots at the others."""
@@ -215,6 +221,24 @@ class ReplicaSet:
     def undrain(self, index: int) -> None:
         """Put a replica back into service."""
         self.router.undrain(index)
+
+    def add(self, replica: Engine) -> int:
+        """One more replica, which has been started: it is in service from now on. Its index."""
+        index = len(self.replicas)
+        gate = ProgramGate(
+            self.options.admission, name=f"{self.name}#{index}", clock=self.clock, group=self.gates[0].group
+        )  # fmt: skip
+        self.replicas, self.gates = (*self.replicas, replica), (*self.gates, gate)
+        self.router.add(gate)
+        return index
+
+    async def retire(self, index: int) -> None:
+        """Drain a replica, then close and forget it for good. Raises as :meth:`drain` does."""
+        await self.drain(index)
+        if index not in self._retired:
+            self._retired.add(index)
+            self.gates[index].close()
+            await self.replicas[index].close()
 
     async def _from(self, index: int, work: _Work, tried: set[int]) -> AsyncGenerator[Chunk, None]:
         load, gate, call = self.router.loads[index], self.gates[index], work.call

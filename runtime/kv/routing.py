@@ -59,7 +59,7 @@ class StickyRouter:
         self.loads = [ReplicaLoad(index) for index in range(len(gates))]
         self.moves = 0
         """Calls that went elsewhere than the call of their session before."""
-        self._gates = gates
+        self._gates = tuple(gates)
         self._programs: OrderedDict[str, dict[str, int]] = OrderedDict()
         """It has, by program, the place of each session; the last one placed is the program's own."""
         self._owners: dict[str, str] = {}
@@ -71,6 +71,11 @@ class StickyRouter:
         self._numbers = count()
         self._draining: dict[int, asyncio.Event] = {}
         self._down_until_s: dict[int, float] = {}
+
+    def add(self, gate: ProgramGate) -> None:
+        """One more replica, in service from now on; the indices of the others stay."""
+        self._gates = (*self._gates, gate)
+        self.loads.append(ReplicaLoad(len(self.loads)))
 
     def call(self, program: str, session: str, now_s: float, *, prompt_tokens: int, hint: KvHint = NO_HINT) -> Call:
         """A call to be placed; the hint says by when its program should be done, and what of it is left."""

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.planner.plan import Plan, Site
+from orchestrator.runtime.deploy.deployment import Deployment, names
+from orchestrator.runtime.ray.session import RaySession
 from tests.cli.conftest import Orch
-from tests.runtime.deploy.plans import plan, vllm
+from tests.planner.clusters import cpu
+from tests.runtime.deploy.plans import op, plan, vllm
+
+CLUSTER = """
+[[device]]
+name = "cpu"
+type = "x86"
+cores = 4
+memory_bytes = 8e9
+
+[[engine]]
+name = "main"
+kind = "sim"
+model = "m"
+device = "cpu"
+options = { time_scale = 0 }
+"""
 
 
 @pytest.fixture
@@ -74,6 +94,13 @@ def test_an_emitted_model_is_where_this_machine_has_it(orch: Orch, folder: Path)
         (("two.json", "--dry-run", "--emit", "vllm"), "ORCH-U002"),
         (("two.json", "--dry-run", "--out", "x"), "ORCH-U002"),
         (("two.json", "--emit", "podman"), "ORCH-U002"),
+        (("--dry-run",), "ORCH-U002"),
+        (("--down",), "ORCH-U002"),
+        (("two.json", "--diff"), "ORCH-U002"),
+        (("two.json", "--dry-run", "--scale", "main=0"), "ORCH-U002"),
+        (("two.json", "--dry-run", "--scale", "main=²"), "ORCH-U002"),
+        (("two.json", "--dry-run", "--scale", "other=2"), "ORCH-R128"),
+        (("two.json", "--ray-address", "127.0.0.1:1"), "ORCH-E007"),
         (("gone.json", "--dry-run"), "ORCH-P001"),
         (("notes.txt", "--dry-run"), "ORCH-P002"),
         (("far.json", "--emit", "vllm"), "ORCH-R120"),
@@ -93,3 +120,42 @@ def test_a_plan_of_orch_plan_is_read(orch: Orch, folder: Path) -> None:
     assert Plan.load(folder / "p.json").cluster.engines
     ended = orch("deploy", "p.json", "--dry-run", "--name", "mine")
     assert (ended.code, ended.out.startswith("The deployment `mine` starts:")) == (0, True)
+
+
+class TestOnRay:
+    """Engines of a plan on the Ray of the session."""
+
+    pytestmark = pytest.mark.ray
+
+    @pytest.fixture
+    def address(self, ray_session: RaySession, folder: Path) -> Iterator[str]:
+        sim = {"kind": "sim", "model": "m", "options": {"time_scale": 0}}
+        for count in (1, 2):
+            site = Site(engine="main", device="cpu", tensor_parallel=1, replicas=count)
+            spec = EngineSpec(name="main", **sim)
+            plan([spec], devices=[cpu(count=4)], sites=[site], ops=[op("llm_1", "engine:main")]).save(
+                folder / f"{count}.json"
+            )
+        (folder / "c.toml").write_text(CLUSTER)
+        yield ray_session.address
+        for name in names():
+            asyncio.run(Deployment.found(name).down(0.0))
+
+    def test_a_plan_is_started_looked_at_scaled_compared_and_taken_down(
+        self, orch: Orch, folder: Path, address: str
+    ) -> None:
+        on = ("--ray-address", address)
+        assert orch("deploy", "2.json", "--diff", *on).out == "main: 2 started (new)\n"
+        started = orch("deploy", "1.json", *on)
+        assert (started.code, "`answer` serves with 1 replica:" in started.out) == (0, True)
+        assert orch("deploy", "2.json", "--diff", *on).out == "main: 1 started, 1 serving on (replicas 1 -> 2)\n"
+        ran = orch("run", "flow.py", "--cluster", "c.toml", "-i", "question=how?", "--ephemeral", *on)
+        assert "`main` is served by 1 replica of the deployment `answer`" in ran.err
+        assert ran.code == 0
+        scaled = json.loads(orch("deploy", "--scale", "main=2", "--json", *on).out)
+        assert (scaled["name"], len(scaled["replicas"]), scaled["trouble"]) == ("answer", 2, None)
+        assert "serves with 2 replicas" in orch("deploy", *on).out
+        assert "ORCH-R128" in orch("deploy", "--scale", "other=2", *on).err
+        assert json.loads(orch("deploy", "--down", "--json", *on).out) == {"ok": True, "name": "answer", "down": True}
+        assert "ORCH-R126" in orch("deploy", *on).err
+        assert "ORCH-R126" in orch("deploy", "1.json", "--down", *on).err

@@ -1,112 +1,39 @@
 """The vLLM engine in a Ray actor, and its client.
 
-A Ray hop costs far more than a token, so the actor gathers what arrives within :data:`FLUSH_S` into one hop. Requests
-are answered by a streaming generator; closing the client's generator tells the actor to abort.
+Requests are answered by a streaming generator (:mod:`orchestrator.runtime.engines.hosted`); closing the client's
+generator tells the actor to abort.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import EngineError, OrchError
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage, complete
+from orchestrator.runtime.engines.hosted import DIED, EngineHost, coded_in, last_line, put_last, streamed
 from orchestrator.runtime.engines.vllm import version
 from orchestrator.runtime.engines.vllm.local import LocalVllm
 from orchestrator.runtime.engines.vllm.options import VllmOptions
 from orchestrator.runtime.kv.hints import KvHint
 
-FLUSH_S = 0.02
 _log = logging.getLogger(__name__)
 MAX_REQUESTS = 10_000
 CLOSE_TIMEOUT_S = 20.0
 MOST_RESTARTS = 3
-DIED = "ORCH-E013"
-LEAVE_S = 0.5
-"""An actor whose engine has died ends after this, when those whose requests were under way have been told."""
 
 
-def _put_last(folder: Path) -> None:
-    """Let no ``torch.py`` of the user's be what vLLM and its processes import: Ray puts their folder in front."""
-    sys.path.sort(key=lambda each: each in {"", str(folder)})
-
-
-class VllmHost:
-    """What runs inside the actor: the in-process engine and the batching of its chunks."""
+class VllmHost(EngineHost):
+    """What runs inside the actor."""
 
     def __init__(self, name: str, model: str, options: VllmOptions) -> None:
-        _put_last(Path.cwd())
-        self._engine = LocalVllm(name, model, options)
-        self._pumps: dict[str, asyncio.Task[None]] = {}
-
-    async def start(self) -> None:
-        await self._engine.start()
-
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[Chunk], None]:
-        """Lists of chunks, one list per flush."""
-        queue: asyncio.Queue[Chunk | None] = asyncio.Queue()
-        pump = asyncio.create_task(self._pump(request, queue))
-        self._pumps[request.request_id] = pump
-        try:
-            open_ = True
-            while open_:
-                batch = [await queue.get()]
-                if batch[0] is not None and batch[0].usage is None:
-                    await asyncio.sleep(FLUSH_S)
-                while not queue.empty():
-                    batch.append(queue.get_nowait())
-                open_ = None not in batch
-                if chunks := [chunk for chunk in batch if chunk is not None]:
-                    yield chunks
-            await pump
-        except asyncio.CancelledError:
-            if not pump.cancelled():
-                raise
-        finally:
-            pump.cancel()
-            if self._pumps.get(request.request_id) is pump:
-                del self._pumps[request.request_id]
-
-    async def abort(self, request_id: str) -> None:
-        """Stop the request, if it still runs."""
-        if pump := self._pumps.get(request_id):
-            pump.cancel()
-
-    async def stats(self) -> EngineStats:
-        return await self._engine.stats()
-
-    async def kv_report(self) -> dict[str, Any]:
-        return await self._engine.kv_report()
-
-    async def release(self, session: str) -> None:
-        await self._engine.release(session)
-
-    async def extend(self, session: str, hint: KvHint) -> None:
-        await self._engine.extend(session, hint)
-
-    async def close(self) -> None:
-        await self._engine.close()
-
-    async def _pump(self, request: GenerateRequest, queue: asyncio.Queue[Chunk | None]) -> None:
-        stream = self._engine.generate(request)
-        try:
-            await self._engine.start()  # Ray may have started the actor again since somebody did
-            async for chunk in stream:
-                queue.put_nowait(chunk)
-        except EngineError as error:
-            if error.code == DIED:
-                asyncio.get_running_loop().call_later(LEAVE_S, os._exit, 1)
-            raise
-        finally:
-            queue.put_nowait(None)
-            await stream.aclose()
+        put_last(Path.cwd())
+        super().__init__(LocalVllm(name, model, options))
 
 
 class RayVllm:
@@ -173,18 +100,14 @@ class RayVllm:
             _log.warning(
                 "the engine `%s` ignores seeds: vLLM's CPU build cannot combine them with long prompts", self.name
             )
-        done = False
         try:
-            async for reference in actor.generate.options(num_returns="streaming").remote(request):
-                for chunk in await reference:
+            async with aclosing(streamed(actor, request)) as chunks:
+                async for chunk in chunks:
                     if chunk.usage is not None:
-                        done, self._restarts = True, 0
+                        self._restarts = 0
                     yield chunk
         except ray.exceptions.RayError as error:
             raise self._coded(error, actor) from error
-        finally:
-            if not done and self._actor is not None:
-                actor.abort.remote(request.request_id)
 
     async def stats(self) -> EngineStats:
         """The actor's counts."""
@@ -283,8 +206,7 @@ class RayVllm:
         """The coded form of what ``actor`` failed with; one whose engine has died is of no use any more."""
         import ray
 
-        cause = getattr(error, "cause", None)
-        coded = cause if isinstance(cause, OrchError) else None
+        coded = coded_in(error)
         is_dead = isinstance(error, ray.exceptions.RayActorError) if coded is None else coded.code == DIED
         if is_dead and actor is self._actor:
             self._has_died = True
@@ -292,8 +214,6 @@ class RayVllm:
             self._restart()
         if coded is not None:
             return coded
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        last_line = lines[-1] if lines else type(error).__name__
         if isinstance(error, ray.exceptions.RayTaskError):  # what has raised it in there runs on
-            return errors.rejected(self.name, last_line)
-        return errors.engine_died(self.name, last_line, None)
+            return errors.rejected(self.name, last_line(error))
+        return errors.engine_died(self.name, last_line(error), None)

@@ -8,7 +8,7 @@ from orchestrator.errors import RunError
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import Site
-from orchestrator.runtime.deploy.layout import GIB, Layout, Reserved, layout_of
+from orchestrator.runtime.deploy.layout import GIB, Layout, Reserved, layout_of, scaled
 from orchestrator.runtime.engines.registry import check_options
 from tests.planner.clusters import cpu, gpu
 from tests.runtime.deploy.plans import op, plan, shares, vllm
@@ -110,3 +110,10 @@ def test_two_groups_of_one_name_are_refused() -> None:
     (group,) = layout_of(plan([vllm()])).groups
     with pytest.raises(ValueError, match="the same name"):
         Layout(name="x", groups=(group, group))
+
+
+def test_a_count_can_be_given_to_an_engine_that_there_is() -> None:
+    layout = layout_of(plan([vllm(), vllm("second")]))
+    assert [group.replicas for group in scaled(layout, {"second": 3}).groups] == [1, 3]
+    with pytest.raises(RunError, match="it has `main`, `second`"):
+        scaled(layout, {"third": 1})

@@ -300,3 +300,31 @@ async def test_stale_evidence_of_a_moved_session_is_no_loss() -> None:
     await complete(engine, ask("a", "a/1", "x " * 600))
     assert [gate.control.cap.decreases for gate in engine.gates] == [0, 0]
     assert [gate.state.active for gate in engine.gates] == [int(i != home[1]) for i in range(2)]
+
+
+async def test_a_replica_that_joins_is_asked_and_shares_the_programs_of_the_others() -> None:
+    first, second = ScriptedEngine(lambda _: "1"), ScriptedEngine(lambda _: "2")
+    engine = ReplicaSet("grows", [first], slots(1))
+    await complete(engine, ask("a", "a/1"))
+    assert engine.add(second) == 1
+    assert engine.gates[1].group is engine.gates[0].group
+    await engine.drain(0)
+    await complete(engine, ask("b", "b/1"))
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_a_replica_that_is_retired_ends_what_it_has_and_is_closed_once() -> None:
+    first, second = sim(), sim()
+    engine = ReplicaSet("shrinks", [first, second], slots(4))
+    running = [asyncio.create_task(complete(engine, ask(name, f"{name}/1"))) for name in "abcd"]
+    await until(lambda: all(load.running_count for load in engine.router.loads))
+    await asyncio.gather(engine.retire(0), engine.retire(0))
+    assert all(each.usage for each in await asyncio.gather(*running))
+    with pytest.raises(EngineError, match="is closed"):
+        await complete(first, ask("x"))
+    await complete(engine, ask("e", "e/1"))
+    assert (await engine.stats()).requests == (await second.stats()).requests
+    with pytest.raises(RunError, match="ORCH-R063"):
+        await engine.retire(1)
+    await engine.release("unknown")
+    await engine.close()

@@ -81,12 +81,13 @@ class Restarted:
 async def test_an_actor_that_was_started_again_loads_its_model_and_ends_when_its_engine_dies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from orchestrator.runtime.engines import hosted
     from orchestrator.runtime.engines.vllm import actor
     from orchestrator.runtime.engines.vllm.options import VllmOptions
 
     left: list[int] = []
-    monkeypatch.setattr(actor, "LEAVE_S", 0.0)
-    monkeypatch.setattr(actor.os, "_exit", left.append)
+    monkeypatch.setattr(hosted, "LEAVE_S", 0.0)
+    monkeypatch.setattr(hosted.os, "_exit", left.append)
     host = actor.VllmHost("main", "m", VllmOptions())
     host._engine = Restarted()
     with pytest.raises(EngineError, match="its core is gone"):
