@@ -26,6 +26,8 @@ class EngineChoice:
     cluster_file: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """These are options of the local engine."""
+    policy: str | None = None
+    """Who goes where and first, at engines of which the file says nothing else."""
 
     def for_app(self, app: App | None) -> EngineChoice:
         """With the model and the options of an application, where they say who answers and the user does not."""
@@ -38,9 +40,18 @@ class EngineChoice:
         """The hardware here with the chosen engine, or the cluster of the file.
 
         It has Ray, which a run starts where its plan needs it. Raises ``UsageError`` ORCH-U021 for options that
-        contradict each other, and what reading the file raises.
+        contradict each other, ORCH-E016 for a policy that there is not, and what reading the file raises.
         """
-        return self._cluster().model_copy(update={"ray": True})
+        found = self._cluster()
+        if self.policy is None:
+            return found.model_copy(update={"ray": True})
+        from orchestrator.runtime.engines.registry import sharing_of
+
+        asked = {"policy": self.policy}
+        engines = tuple(each.model_copy(update={"options": asked | dict(each.options)}) for each in found.engines)
+        for each in engines:
+            sharing_of(each)
+        return found.model_copy(update={"ray": True, "engines": engines})
 
     def _cluster(self) -> Cluster:
         from orchestrator.planner.machine import detect

@@ -24,6 +24,11 @@ cluster_option = click.option(
     metavar="FILE",
     help="Hardware and engines (TOML); default: this machine.",
 )
+policy_option = click.option(
+    "--policy",
+    metavar="NAME",
+    help="A policy of `orch simulate` for who goes where and first; default: the file's, or critical-path+laxity.",
+)
 model_option = click.option(
     "-m", "--model", metavar="MODEL", help="Hugging Face id or folder of the model; of an endpoint, its model's name."
 )

@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli.command import Command
 from orchestrator.cli.keeping import keeping_options
-from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option
+from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option, policy_option
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def _may_be_left_out(parameter: Parameter) -> str:
     help="A run for each line, which is a JSON object of inputs.",
 )
 @engine_options
+@policy_option
 @click.option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here.")
 @click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "400k tokens", "2 min".')
 @click.option(
@@ -172,6 +173,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     engine: Kind | None,
     base_url: str | None,
     cluster_file: Path | None,
+    policy: str | None,
     ray_address: str | None,
     budget: str | None,
     answers: tuple[str, ...],
@@ -213,7 +215,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     check_writable(record, "--record")
     found: Target = ctx.meta[TARGET]
     app: App | None = found.app
-    choice = EngineChoice(model, engine, base_url, cluster_file).for_app(app)
+    choice = EngineChoice(model, engine, base_url, cluster_file, policy=policy).for_app(app)
     again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address), *_static(found, own)]
     several = file is not None or app is not None
     keeping = keeping_of(store, ephemeral=ephemeral, run_id=run_id, key=key, many=several, again=again)
