@@ -37,7 +37,17 @@ from orchestrator.planner.resources import NO_RESOURCES, Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
 from orchestrator.planner.takes import refusals
-from orchestrator.planner.tokens import CHAT_TEMPLATE_TOKENS, LOGPROB_TOKENS, is_scalar, reply_tokens, text_tokens
+from orchestrator.planner.tokens import (
+    BYTES_PER_TOKEN,
+    CHAT_TEMPLATE_TOKENS,
+    LOGPROB_TOKENS,
+    is_scalar,
+    reply_tokens,
+    text_tokens,
+)
+from orchestrator.planner.tools.choices import Work
+from orchestrator.planner.tools.crowd import ALONE, Crowd, computes, crowds
+from orchestrator.planner.tools.dispatch import dispatch
 
 HINTS = frozenset({"kv_pin", "kv_extend", "kv_release", "kv_supersede", "kv_prefetch"})
 """Ops that tell the engine something; they have a place but no figures of their own."""
@@ -47,6 +57,9 @@ UNEXPECTED = Interval(0.0, 0.0, 1.0)
 
 INLINE = Placement("inline")
 EVENT_LOOP = "event loop"
+INTERPRETER = "interpreter lock"
+OFF_THE_LOOP = frozenset({"thread", "process"})
+"""Places that users ask for and that it takes some time to get to."""
 _BOOKKEEPING = Outcome(timing.BUILTIN_S, Busy({EVENT_LOOP: timing.BUILTIN_S}))
 
 
@@ -121,6 +134,9 @@ class Estimator:
         self._sizes: dict[int, Size] = {}
         self._prompts: dict[int, _Prompt] = {}
         self._chats: dict[int, _Chat] = {}
+        self._crowds: dict[str, Crowd] = {}
+        self._at_once = 1.0
+        """Executions of the region that run at the same time, by the maps around it."""
         self._handlers: dict[str, Callable[[Node, Estimate], Outcome]] = {
             "call": self._call,
             "decode": self._decode,
@@ -146,6 +162,8 @@ class Estimator:
         ready: dict[int, Ready] = {}
         ends: list[Ready] = []
         busy: dict[str, Interval] = {}
+        if not self._is_sizing:
+            self._crowds.update(crowds(region))
         for node in region.nodes:
             start = latest_of([ready[value] for value in node.reads if value in ready])
             if node.kind == "prefill":
@@ -226,10 +244,12 @@ class Estimator:
         times = _map_length(lists, float(node.attrs["limit"]))
         self._set(body.args, [sizes.one_item(each) for each in lists])
         self._pass_chats(node.operands, body.args)
+        at_once = float(node.attrs.get("concurrency") or 0) or math.inf
+        around, self._at_once = self._at_once, self._at_once * max(min(times.mid, at_once), 1.0)
         item = self._region(body, node.id, estimate.count * times)
+        self._at_once = around
         self._set(node.results, [sizes.repeated(self._size(value), times) for value in body.yields])
         self._pass_chats(body.yields, node.results)
-        at_once = float(node.attrs.get("concurrency") or 0) or math.inf
         seconds = bounded(
             *(
                 max(math.ceil(n / at_once) * one, one + (n - 1) * alone) if n >= 1 else n * one
@@ -336,8 +356,10 @@ class Estimator:
 
     def _call(self, node: Node, estimate: Estimate) -> Outcome:
         self._set(node.results, [sizes.of_call(node, [self._size(value) for value in node.operands])])
-        placement = estimate.placement = self._placer.call(node)
-        kind, place = node.attrs.get("kind"), placement.place
+        known = self._placer.call(node)
+        kind = node.attrs.get("kind")
+        if known is not None:
+            estimate.placement = known
         self._pass_chats(node.operands[:1], node.results[:1])
         if kind == "chat":
             self._chats[node.results[0]] = _Chat(str(node.opts.get("model", DEFAULT_MODEL)))
@@ -345,23 +367,49 @@ class Estimator:
             estimate.guesses = ("seconds",)
             return Outcome(timing.HUMAN_S, Busy({}))
         if kind == "sleep":
-            known = node.opts.get("seconds")
-            estimate.guesses = _listed(("seconds", known is None))
-            return Outcome(timing.SLEEP_S if known is None else Interval.exact(known), Busy({}))
+            asked_s = node.opts.get("seconds")
+            estimate.guesses = _listed(("seconds", asked_s is None))
+            return Outcome(timing.SLEEP_S if asked_s is None else Interval.exact(asked_s), Busy({}))
         if kind not in ("tool", "retrieve") or str(node.attrs.get("callee", "")).startswith("builtin."):
             return _BOOKKEEPING
         seconds, guessed = timing.tool_s(
-            place,
+            estimate.placement.place if known is not None else "",
             str(node.attrs.get("effects", "once")),
             retrieve=kind == "retrieve",
             typical_s=node.opts.get("typical_s"),
         )
         estimate.guesses = _listed(("seconds", guessed))
+        if known is None:
+            work = self._work(node, estimate, seconds, is_known=not guessed)
+            estimate.placement, chosen = self._placer.tool(node, work)
+            seconds += chosen.overhead
+        elif known.place in OFF_THE_LOOP:
+            seconds += dispatch(known.place).interval
+        place = estimate.placement.place
         if place in ("inline", "async"):
             return Outcome(seconds, Busy({EVENT_LOOP: seconds}) if place == "inline" else Busy({}))
         seconds = timing.capped(seconds, node.opts.get("timeout_s"))
         estimate.cost_usd, busy = self._placer.cpu_use(seconds)
-        return Outcome(seconds, Busy({placement.device or "cpu": busy}))
+        shares = {estimate.placement.device or "cpu": busy}
+        if place == "thread" and computes(node):
+            shares[INTERPRETER] = Interval(0.0, seconds.mid, seconds.hi)  # at best it computes outside of the lock
+        return Outcome(seconds, Busy(shares))
+
+    def _work(self, node: Node, estimate: Estimate, seconds: Interval, *, is_known: bool) -> Work:
+        """What is known of a call of a tool before it has a place."""
+        if not computes(node):
+            return Work(seconds, is_known, computes=False)
+        crowd = self._crowds.get(node.id, ALONE)
+        moved = total(self._size(value).tokens for value in (*node.operands, *node.results)).mid
+        return Work(
+            seconds,
+            is_known,
+            computes=True,
+            at_once=max(self._at_once * crowd.computing, 1.0),
+            others=crowd.others,
+            executions=estimate.count.mid,
+            moved_bytes=moved * BYTES_PER_TOKEN,
+        )
 
     # Values
 

@@ -7,8 +7,8 @@ Each op is placed by itself, without regard to what else runs there:
 - a person answers at place ``human``, a sleep passes at ``timer``; bookkeeping and tools declared cheap run
   ``inline``; an async tool stays on the event loop (``async``), an isolated one in the ``process`` or ``thread`` of its
   own that it asks for;
-- a pure tool that declares 100 ms or more goes to a Ray task, where there is Ray: it has a core of its own there;
-- any other tool runs on a thread of the coordinator, whose journal guards its side effects.
+- any other tool runs where the calls of it that run at once are done first (:mod:`orchestrator.planner.tools.choices`):
+  on a thread of the coordinator, whose journal guards its side effects, or a pure one in a process or a Ray worker.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.models import ModelFacts
 from orchestrator.planner.plan import Objective
 from orchestrator.planner.serving import GIB, USABLE_MEMORY, Replica, Serving, resolve
+from orchestrator.planner.tools.choices import Chosen, Cores, Work, cheapest
 
 DEFAULT_MODEL: Final = "default"
-RAY_WORTHWHILE_S: Final = 0.1
-"""Well above a Ray task's dispatch of a few milliseconds."""
 LEAST_KV_TOKENS: Final = 2048
 """An engine that cannot hold the KV cache of this many tokens is not considered."""
 
@@ -67,6 +66,10 @@ class Placer:
         self._by_model: dict[str, Placement | None] = {}
         self._cpu = next((device for device in cluster.devices if device.kind == "cpu"), None)
         self._inline = Placement("inline", self._cpu.name if self._cpu else None)
+        here = max(self._cpu.cores, 1) if self._cpu else 1
+        everywhere = sum(each.cores * each.count for each in cluster.devices if each.kind == "cpu")
+        self._cores = Cores(here, max(here, everywhere))
+        self._chosen: dict[tuple[str, Work], Chosen] = {}
 
     def model_call(self, node: Node, model: str) -> Placement | None:
         """The engine for ``model``; ``None`` (and a diagnostic, once for each model) when there is none."""
@@ -84,8 +87,9 @@ class Placer:
         found = [self.model_call(node, model) for model in named or [DEFAULT_MODEL]]
         return max((each for each in found if each is not None), key=_reference_price, default=None)
 
-    def call(self, node: Node) -> Placement:
-        """A tool, a person, or bookkeeping; what a pass has placed stays."""
+    def call(self, node: Node) -> Placement | None:
+        """A person, bookkeeping, or a tool that a pass or the user has placed; ``None`` for a tool whose place is to be
+        chosen (:meth:`tool`)."""
         given, kind = node.attrs.get("place"), node.attrs.get("kind")
         callee = str(node.attrs.get("callee", ""))
         device = self._cpu.name if self._cpu else None
@@ -99,7 +103,17 @@ class Placer:
             return self._inline
         if node.opts.get("is_async"):
             return Placement("async", device)
-        return self._off_the_loop(node, device)
+        return None
+
+    def tool(self, node: Node, work: Work) -> tuple[Placement, Chosen]:
+        """The cheapest place for a tool, and what a call costs there beside the seconds of its function."""
+        effects = str(node.attrs.get("effects", "once"))
+        chosen = self._chosen.get((effects, work))
+        if chosen is None:
+            chosen = cheapest(work, effects, self._cores, ray=self.cluster.ray)
+            self._chosen[effects, work] = chosen
+        device = self._cpu.name if self._cpu else None
+        return Placement(chosen.place, device, alternatives=chosen.alternatives), chosen
 
     def cpu_use(self, seconds: Interval) -> tuple[Interval | None, Interval]:
         """What ``seconds`` of one core cost (``None``: unknown), and how long they keep the whole CPU from others.
@@ -111,18 +125,6 @@ class Placer:
         cores, per_hour = max(self._cpu.cores, 1), self._cpu.usd_per_hour
         cost = seconds.scaled(per_hour / 3600 / cores) if per_hour is not None else None
         return cost, Interval(0.0, seconds.mid / cores, seconds.hi / cores)
-
-    def _off_the_loop(self, node: Node, device: str | None) -> Placement:
-        typical_s = node.opts.get("typical_s")
-        if node.attrs.get("effects") != "pure":
-            return Placement("thread", device, alternatives=("ray-task: a lost worker could repeat its side effects",))
-        if not self.cluster.ray:
-            return Placement("thread", device, alternatives=("ray-task: this plan is for a run without Ray",))
-        if typical_s is None:
-            return Placement("thread", device, alternatives=("ray-task: worth it above 0.1 s; declare typical_s",))
-        if typical_s < RAY_WORTHWHILE_S:
-            return Placement("thread", device, alternatives=(f"ray-task: not worth its dispatch for {typical_s:g} s",))
-        return Placement("ray-task", device, alternatives=("thread: would share one interpreter lock with its peers",))
 
     def _choose(self, node: Node, model: str) -> Placement | None:
         if not self.servings:

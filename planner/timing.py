@@ -1,4 +1,4 @@
-"""How long everything that is not a model call takes: tools, people, dispatch.
+"""How long everything that is not a model call takes: tools and people.
 
 A tool that declares ``typical_s`` is taken at its word within a factor of three. Any other gets a default by its
 effects, wide on purpose and reported as a guess: what observes or changes the world usually talks to another machine.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.planner.interval import ZERO, Interval
+from orchestrator.planner.interval import Interval
 
 TYPICAL_FACTOR: Final = 3.0
 
@@ -27,23 +27,14 @@ BUILTIN_S: Final = Interval(1e-6, 5e-6, 1e-4)
 INLINE_TOOL_S: Final = Interval(1e-6, 1e-4, 1e-3)
 """A pure tool that is declared cheap, which means less than a millisecond."""
 
-DISPATCH_S: Final = {
-    "thread": Interval(3e-5, 1e-4, 1e-3),
-    "process": Interval(2e-4, 6e-4, 2e-1),
-    "ray-task": Interval(5e-4, 1.5e-3, 2e-2),
-    "ray-actor": Interval(5e-4, 1.5e-3, 2e-2),
-}
-"""Getting an op to where it runs and its result back; nothing for what stays on the event loop."""
-
 
 def tool_s(place: str, effects: str, *, retrieve: bool, typical_s: float | None) -> tuple[Interval, bool]:
-    """Seconds of one call of a tool at ``place``, and whether they are a guess."""
-    dispatch = DISPATCH_S.get(place, ZERO)
+    """Seconds of a tool's function, without the way to ``place``, and whether they are a guess."""
     if typical_s is not None:
-        return Interval.around(typical_s, TYPICAL_FACTOR) + dispatch, False
+        return Interval.around(typical_s, TYPICAL_FACTOR), False
     if place == "inline":
         return INLINE_TOOL_S, True
-    return (RETRIEVE_S if retrieve else TOOL_S[effects]) + dispatch, True
+    return RETRIEVE_S if retrieve else TOOL_S[effects], True
 
 
 def capped(seconds: Interval, timeout_s: float | None) -> Interval:

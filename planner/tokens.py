@@ -15,6 +15,8 @@ from typing import Final
 
 from orchestrator.planner.interval import Interval
 
+BYTES_PER_TOKEN: Final = 4.0
+"""A token of text that moves from op to op has so many bytes."""
 CHARS_PER_TOKEN: Final = (6.0, 4.0, 2.5)
 """They are for the low, the middle and the high count."""
 

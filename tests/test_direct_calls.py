@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -31,7 +32,7 @@ class Gap(BaseModel):
 
 @tool(effects="pure", typical_s=30)
 def heavy(text: str) -> str:
-    return f"{text} in {threading.current_thread().name}"
+    return f"{text} in {os.getpid()} {threading.current_thread().name}"
 
 
 @workflow
@@ -39,8 +40,12 @@ def many(texts: list[str]) -> list[str]:
     return map_(heavy, texts, limit=3)
 
 
-def test_a_long_pure_tool_runs_in_a_thread() -> None:
-    assert all("MainThread" not in each for each in many(["a", "b"]))
+def test_long_pure_tools_beside_each_other_run_in_processes_and_what_replaces_them_runs_here() -> None:
+    assert all(f"in {os.getpid()} " not in each for each in many(["a", "b"]))
+    noted: list[str] = []
+    with fake(tools={"heavy": lambda text: noted.append(text) or text}):
+        assert many(["a", "b"]) == ["a", "b"]
+    assert sorted(noted) == ["a", "b"]
     with fake():
         assert len(many(["a"])) == 1
 
@@ -122,7 +127,7 @@ def test_a_signals_handler_still_ends_the_process_from_within_a_callback(tmp_pat
 
 def test_the_plan_for_this_machine_is_for_what_is_there() -> None:
     places = {op.place for op in compile_workflow(many).plan.ops}
-    assert "thread" in places
+    assert places & {"thread", "process"}
     assert not any(place.startswith("ray") for place in places)
 
 

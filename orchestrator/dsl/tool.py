@@ -253,11 +253,14 @@ def substitutes() -> Mapping[str, Callable[..., Any]]:
 
 
 def in_force(tool: S) -> S:
-    """The tool, or what :func:`substituted` has put in its place."""
+    """The tool, or what :func:`substituted` has put in its place, which stays in this process unless the tool says
+    otherwise: a test looks at what its substitute has noted down."""
     fn = _substitutes.get().get(tool.name)
     if fn is None:
         return tool
     other = replace(tool, fn=fn)
+    if other.effects == "pure" and other.isolation is None and not other.cheap and not other.is_async:
+        other = replace(other, isolation="thread")
     other.__dict__["boundary"] = tool.boundary
     return other
 

@@ -14,7 +14,8 @@ from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.place import plan
 from orchestrator.planner.plan import Plan
-from orchestrator.planner.timing import BUILTIN_S, DISPATCH_S, HUMAN_S, SLEEP_S
+from orchestrator.planner.timing import BUILTIN_S, HUMAN_S, SLEEP_S
+from orchestrator.planner.tools.dispatch import dispatch
 from tests.planner.clusters import cpu, one_engine
 from tests.planner.level2 import Builder, parsed, workflow
 
@@ -23,7 +24,7 @@ CPU = Cluster(devices=(cpu(cores=1000),))
 
 def seconds(typical_s: float) -> Interval:
     """A thread tool that declares ``typical_s``."""
-    return Interval.around(typical_s, 3) + DISPATCH_S["thread"]
+    return Interval.around(typical_s, 3) + dispatch("thread").interval
 
 
 def once(builder: Builder, name: str, reads: list[str], typical_s: float, returns: str = "str") -> str:

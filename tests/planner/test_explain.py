@@ -54,18 +54,19 @@ Plan of `answer`, made for latency. Time, tokens and cost are of one execution.
 
 op          what                where        ×  time                 tokens     cost     source
 drafts      ask model ×5 → Qu…  engine:main  1  ~2.7s (42ms-9.5s)    ~134→~500  $0.0027  app.py:1003
-map_1       map, ≤ 5 items      inline       1  20ms (130µs-2s)                          app.py:1005
+map_1       map, ≤ 5 items      inline       1  50ms (130µs-5s)                          app.py:1005
 └─ run_sql  run_sql()           thread       5  ~10ms (130µs-1s)                ?        app.py:2005
 vote        vote()              inline       1  ~100µs (1µs-1ms)                         app.py:1006
 llm_1       ask model           engine:main  1  ~5.2s (42ms-1.4min)  ~174→~200  $0.0052  app.py:1009
 
-total          7.9s (84ms-1.6min), 1k (24-13k) tokens, cost unknown (known part $0.0079
+total          7.9s (84ms-1.7min), 1k (24-13k) tokens, cost unknown (known part $0.0079
                (<$0.0001-$0.096))
 hardware       cpu: 1 x round with 4 cores, gpu: 1 x round
-critical path  drafts (34%) → map_1 (<1%) → vote (<1%) → llm_1 (66%)
+critical path  drafts (33%) → map_1 (<1%) → vote (<1%) → llm_1 (66%)
 dominated by   llm_1: ask model on engine:main, 200 tokens to decode
 not shown      3 bookkeeping ops on the event loop (prompts, fields, constants)
-rejected       run_sql: ray-task: worth it above 0.1 s; declare typical_s
+rejected       run_sql: process, ray-task, ray-actor: worth it for what computes for long; declare
+               typical_s
 guesses        speeds are a roofline of data-sheet figures, nothing is measured on this hardware
                a range (low-high) is meant to hold 80 % of what an op will show
                figures after ~ rest on a default:
@@ -74,7 +75,7 @@ guesses        speeds are a roofline of data-sheet figures, nothing is measured 
                  the length of inputs and tool results; prompts are counted at 4 characters a token
 warnings       no price known for cpu, used by run_sql: set usd_per_hour, or for a service the
                prices per token, in the cluster file
-               the slo of 8s is possibly exceeded: 7.9s (84ms-1.6min) expected
+               the slo of 8s is possibly exceeded: 7.9s (84ms-1.7min) expected
                the budget of $0.02 cannot be checked: a price is unknown
 """
 

@@ -34,7 +34,7 @@ def asking(model: str = "default", prompt: str = "Say hello.") -> tuple[Builder,
         ("tool", {"effects": "once", "opts": {"typical_s": 5.0}}, "thread"),
         ("tool", {"effects": "pure"}, "thread"),
         ("tool", {"effects": "pure", "opts": {"typical_s": 0.05}}, "thread"),
-        ("tool", {"effects": "pure", "opts": {"typical_s": 0.5}}, "ray-task"),
+        ("tool", {"effects": "pure", "opts": {"typical_s": 0.5}}, "thread"),
         ("retrieve", {"effects": "idempotent"}, "thread"),
         ("tool", {"callee": "builtin.eq"}, "inline"),
         ("field", {}, "inline"),
@@ -47,18 +47,58 @@ def test_places(kind: str, attrs: dict[str, object], place: str) -> None:
     assert made.by_id["op_1"].place == place
 
 
+def beside_each_other(effects: str, **opts: object) -> tuple[Builder, str]:
+    """Eight calls of a tool that wait for the same value."""
+    body, (question,) = workflow(question="str")
+    results = [body.call(f"op_{n}", "tool", [question], "str", effects=effects, opts=opts) for n in range(8)]
+    return body, results[0]
+
+
+def test_calls_that_compute_beside_each_other_leave_the_interpreter() -> None:
+    made = planned(*beside_each_other("pure", typical_s=1.0), CPU)
+    chosen = made.by_id["op_3"]
+    assert chosen.place == "process"
+    assert chosen.alternatives == (
+        "thread: 5.8s more than the 2.2s of the chosen for 8 at once",
+        "ray-task, ray-actor: this plan is for a run without Ray",
+    )
+    assert made.seconds.mid < 4.0
+
+
+def test_calls_that_go_to_all_machines_of_ray_go_there_where_it_pays() -> None:
+    elsewhere = cpu(name="pool", cores=16, count=2)
+    cluster = Cluster(devices=(cpu(), elsewhere), ray=True)
+    assert planned(*beside_each_other("pure", typical_s=5.0), cluster).by_id["op_0"].place == "ray-task"
+    assert planned(*beside_each_other("pure", typical_s=0.01), cluster).by_id["op_0"].place == "thread"
+
+
+def test_calls_that_may_have_side_effects_stay_in_threads_and_do_not_take_turns() -> None:
+    made = planned(*beside_each_other("reads", typical_s=1.0), CPU)
+    assert made.by_id["op_0"].place == "thread"
+    assert made.by_id["op_0"].alternatives[0].endswith("what is not pure may need what only this process holds")
+    assert made.seconds.mid == pytest.approx(8 * made.by_id["op_0"].seconds.mid / 4)  # four cores
+
+
+def test_threads_that_compute_take_turns_in_the_estimate() -> None:
+    made = planned(*beside_each_other("pure"), CPU)
+    assert made.by_id["op_0"].place == "thread"
+    assert "process: worth it for what computes for long; declare typical_s" in made.by_id["op_0"].alternatives
+    assert made.seconds.mid == pytest.approx(8 * made.by_id["op_0"].seconds.mid)
+
+
 @pytest.mark.parametrize("typical_s", [{}, {"typical_s": 0.05}, {"typical_s": 30.0}])
-def test_without_ray_a_tool_runs_in_a_thread_however_long_it_takes(typical_s: dict[str, float]) -> None:
+def test_a_tool_that_computes_alone_runs_in_a_thread_however_long_it_takes(typical_s: dict[str, float]) -> None:
     body, (question,) = workflow(question="str")
     made = planned(body, body.call("op_1", "tool", [question], "str", effects="pure", opts=typical_s), CPU)
     assert made.by_id["op_1"].place == "thread"
-    assert made.by_id["op_1"].alternatives == ("ray-task: this plan is for a run without Ray",)
 
 
 def test_a_tool_off_the_loop_says_why_it_is_where_it_is() -> None:
     body, (question,) = workflow(question="str")
     made = planned(body, body.call("op_1", "tool", [question], "str", effects="once"), CPU)
-    assert made.by_id["op_1"].alternatives == ("ray-task: a lost worker could repeat its side effects",)
+    assert made.by_id["op_1"].alternatives == (
+        "process, ray-task, ray-actor: a lost worker could repeat its side effects",
+    )
     assert made.by_id["op_1"].guesses == ("seconds",)
 
 
