@@ -11,8 +11,9 @@ which is arrival order, but for programs that would occupy the memory for long: 
 serving the smallest demand first makes the mean wait least (Smith 1956). The rule is also the bound: a program is
 overtaken only by those that arrive within that time of it.
 
-Or they go on in an order of the planner's policies, such as least laxity, where deadlines count; then no program is
-overtaken by one that arrives ``longest_s`` after it (:mod:`orchestrator.planner.policies.overtaking`).
+Those whose program has a deadline go on by least laxity, and all in another order of the planner's policies where the
+options say so; then no program is overtaken by one that arrives ``longest_s`` after it
+(:mod:`orchestrator.planner.policies.overtaking`).
 
 >>> intake = Intake(total_blocks=100, options=RetentionOptions())
 >>> first, second = (
@@ -34,6 +35,7 @@ from math import inf
 from typing import Final
 
 from orchestrator.planner.policies import ORDERS
+from orchestrator.planner.policies.critical_path import least_laxity
 from orchestrator.planner.policies.overtaking import kept_in_bounds
 from orchestrator.planner.policies.view import SpeedView
 from orchestrator.runtime.kv.footprint import Footprint
@@ -57,7 +59,9 @@ class Intake:
     def __init__(self, total_blocks: int, options: RetentionOptions, speed: SpeedView | None = None) -> None:
         """``speed`` is the engine's, as far as orders ask for it."""
         self.options = options
-        self._order = ORDERS.get(options.order)
+        self._order = None if options.order is None else ORDERS.get(options.order)
+        self._order_of_due = least_laxity if options.order is None else self._order
+        """Of turns whose program has a deadline."""
         self._speed = StepClock() if speed is None else speed
         self.total_blocks = total_blocks
         self.footprint = Footprint(total_blocks)
@@ -121,8 +125,9 @@ class Intake:
             return -inf
         options, patience_s = self.options, self.options.patience_s
         key_s = max(turn.arrival_s, turn.queued_s - patience_s)
-        if self._order is not None:
-            key_s = kept_in_bounds(self._order(turn, self._speed, turn.queued_s), key_s, options.longest_s)
+        order = self._order if turn.deadline_s == inf else self._order_of_due
+        if order is not None:
+            key_s = kept_in_bounds(order(turn, self._speed, turn.queued_s), key_s, options.longest_s)
         else:
             share_s = turn.blocks / self.total_blocks * min(turn.hint.critical_path_s or 0.0, LONGEST_PATH_S)
             key_s += options.overtaking * share_s

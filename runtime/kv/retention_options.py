@@ -28,8 +28,9 @@ class RetentionOptions:
     """After waiting for this long a turn gets memory that is pinned, one turn at a time."""
     overtaking: float = 10.0
     """Seconds by which a program may be overtaken for each second that it would fill the whole memory; 0: never."""
-    order: str = BY_MEMORY
-    """Who goes first: ``memory``, or an order of :data:`orchestrator.planner.policies.ORDERS`."""
+    order: str | None = None
+    """Who goes first: ``memory``, or an order of :data:`orchestrator.planner.policies.ORDERS`; ``None``: programs with
+    a deadline by least laxity, the others by memory."""
     longest_s: float = 120.0
     """By how much a program may be overtaken in one of those, whatever deadlines say."""
     hold: bool = True
@@ -40,7 +41,7 @@ class RetentionOptions:
     def __post_init__(self) -> None:
         if not 0.0 <= self.budget <= 1.0:
             raise ValueError(f"budget is {self.budget!r}: a share of the KV blocks, from 0 to 1, is expected")
-        if self.order not in ALL_ORDERS:
+        if self.order is not None and self.order not in ALL_ORDERS:
             raise ValueError(f"order is {self.order!r}: {closest(self.order, ALL_ORDERS)}")
         for name in ("ttl_s", "longest_ttl_s", "longest_s", "patience_s", "overtaking"):
             value = getattr(self, name)

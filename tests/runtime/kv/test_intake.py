@@ -124,6 +124,14 @@ def test_in_an_order_of_the_planner_the_program_with_the_least_time_to_spare_goe
     assert [turn.session for turn in order] == ["long", "near", "far", "unhurried"]
 
 
+def test_without_a_word_deadlines_count_where_there_are_any() -> None:
+    retention = Retention[str](100)
+    due = turn_of(retention, "due", program_arrival_s=0.0, deadline_s=9.0, critical_path_s=2.0)
+    plain = turn_of(retention, "plain", program_arrival_s=0.0, blocks=50, critical_path_s=2.0)
+    assert retention.intake.urgency(due) == 7.0
+    assert retention.intake.urgency(plain) == RetentionOptions().overtaking * 0.5 * 2.0
+
+
 def test_a_later_turn_of_a_program_is_as_urgent_as_what_is_left_of_it() -> None:
     retention = Retention[str](100, RetentionOptions(order="least-laxity"))
     known: dict[str, Any] = {"program": "p", "program_arrival_s": 0.0, "deadline_s": 50.0}
@@ -149,16 +157,16 @@ HOSTILE = st.none() | st.floats(0, 1e308)
 
 
 @given(
-    st.sampled_from(sorted(ORDERS)),
+    st.sampled_from([None, *ORDERS]),
     st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE),
     st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE),
     st.floats(0.001, 1e4),
 )
 def test_no_claim_overtakes_a_turn_by_more_than_the_bound(
-    order: str, mine: tuple[Any, ...], other: tuple[Any, ...], later_s: float
+    order: str | None, mine: tuple[Any, ...], other: tuple[Any, ...], later_s: float
 ) -> None:
     """What comes longest_s and its patience later is later in the order, whatever it and those before it say."""
-    options = RetentionOptions(order=order, longest_s=60.0, patience_s=20.0)
+    options = RetentionOptions(order=order, longest_s=60.0, patience_s=20.0, overtaking=0.0)
     retention = Retention[str](100, options)
     names = ("program_arrival_s", "deadline_s", "call_s", "critical_path_s")
     waiting = turn_of(retention, "waiting", now_s=5000.0, **dict(zip(names, mine, strict=True)))
