@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 
 from orchestrator.cached import cached_property
 from orchestrator.planner.cost.deployment import Deployment
-from orchestrator.planner.cost.inputs import LABEL_SETS, TPOT_TERMS, Shape, points_of, shape_of, tpot_terms, ttft_terms
+from orchestrator.planner.cost.floors import least_tpot_s, least_ttft_s
+from orchestrator.planner.cost.inputs import (
+    LABEL_SETS,
+    TPOT_TERMS,
+    TTFT_TERMS,
+    Shape,
+    points_of,
+    shape_of,
+    tpot_terms,
+    ttft_terms,
+)
 from orchestrator.planner.cost.regression import Array, GaussianProcess, Kernel, Points, fit_kernel, fit_terms
 from orchestrator.planner.cost.runs import Asked, Runs
 from orchestrator.planner.interval import Interval
@@ -39,6 +49,8 @@ UNMEASURED_SHIFT: Final = 1 / 3
 LEAST_S: Final = 1e-5
 SHARES: Final = tuple(map(TPOT_TERMS.index, ("shared weights", "kv", "interference")))
 
+LEAST_TTFT: Final = np.array([float(name == "prefill") for name in TTFT_TERMS])
+"""A prompt's own kernels take their time, however little the rows of short prompts say about it."""
 RUN: Final = LABEL_SETS.index("run")
 
 Quantity = Literal["ttft", "tpot"]
@@ -98,7 +110,7 @@ class Target:
         share = np.where(measured, 1.0, UNMEASURED_SHIFT)
         best = middle - share * np.minimum(deviation**2 - between_runs(self.process.kernel, asked), MOST_SHIFT)
         low, high = np.minimum(middle - width, best), middle + width
-        bounds: Array = np.exp(np.stack([low, best, high], axis=1))
+        bounds: Array = np.maximum(np.exp(np.stack([low, best, high], axis=1)), asked.least_s[:, None])
         return bounds
 
 
@@ -160,6 +172,8 @@ class Numbers:
     shares: Array
     """Of the rows that speak for a deployment, the share of the run it is asked about."""
     backends: Sequence[str]
+    least_s: Array
+    """Seconds that no engine is faster than."""
 
 
 def numbers_of(quantity: Quantity, asked: Sequence[Asked], coefficients: dict[str, Array]) -> Numbers:
@@ -169,7 +183,9 @@ def numbers_of(quantity: Quantity, asked: Sequence[Asked], coefficients: dict[st
     if quantity == "ttft":
         terms = table.ttft(apply_terms(coefficients, table.tpot, table.backends))
     shares = np.array([each.share for each in asked])
-    return Numbers(terms, table.points(coefficients), shares, table.backends)
+    least = least_ttft_s if quantity == "ttft" else least_tpot_s
+    least_s = np.array([least(shape) for shape in table.shapes])
+    return Numbers(terms, table.points(coefficients), shares, table.backends, least_s)
 
 
 def fit_target(merged: _Merged, kernel: Kernel | None, seed: int) -> Target:
@@ -249,7 +265,8 @@ class _Merged:
     def residuals(self, rows: NDArray[np.bool_]) -> tuple[Array, dict[str, Array]]:
         """Of all rows, by coefficients fitted to ``rows`` only; outliers among those are drawn in."""
         backends = [name for name, used in zip(self.backends, rows, strict=True) if used]
-        coefficients = fit_terms(self.terms[rows], np.exp(self.logs[rows]), backends, RIDGE)
+        least = LEAST_TTFT if self.quantity == "ttft" else None
+        coefficients = fit_terms(self.terms[rows], np.exp(self.logs[rows]), backends, RIDGE, least)
         left = self.logs - np.log(apply_terms(coefficients, self.terms, self.backends))
         return np.where(rows, _drawn_in(left, left[rows]), left), coefficients
 

@@ -59,6 +59,8 @@ EFFICIENCY: Final[dict[DeviceKind, tuple[Efficiency, Efficiency, Efficiency]]] =
     ),
 }
 """Optimistic, expected and pessimistic, by kind of device."""
+PEAK: Final = Efficiency(1.0, 1.0, launch_s=0.0, step_s=0.0)
+"""What no GPU exceeds: a factor that was measured at a few lengths says nothing against it at others."""
 
 ALL_REDUCE_LATENCY_S: Final = 1e-5
 """Per all-reduce between devices (ai-dynamo/aiconfigurator system files, ``p2p_latency``)."""
@@ -189,8 +191,11 @@ def _on_replica(replica: Replica, tokens: Sequence[CallTokens], samples: int) ->
     seconds, exclusive = [], []
     for of, bound, factor in zip(tokens, bounds_of(replica), (1 / doubt, 1.0, doubt), strict=True):
         # The context grows by one a step and a step's time is linear in it, so the middle step stands for all.
-        decode = bound.decode * of.output * decode_step_s(replica, of.middle_context, samples, bound.at)
+        decode = of.output * bound.decode * decode_step_s(replica, of.middle_context, samples, bound.at)
         prefill = bound.prefill * prefill_s(replica, of.new, of.cached, bound.at)
+        if replica.device.kind == "gpu":
+            decode = max(decode, of.output * decode_step_s(replica, of.middle_context, samples, PEAK))
+            prefill = max(prefill, prefill_s(replica, of.new, of.cached, PEAK))
         seconds.append(factor * (prefill + decode))
         compute = prefill_flops(replica.facts, of.new, of.cached) / _flops_per_s(replica, bound.at)
         exclusive.append(factor * min(bound.prefill * compute, prefill))

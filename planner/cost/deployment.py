@@ -102,13 +102,13 @@ class Deployment:
 
     @property
     def kv_bytes_per_token(self) -> float:
-        """On one device of a decode worker: KV heads are split by tensor parallelism; a latent cache, and what an
-        indexer keeps of it, are not."""
+        """On one device of a decode worker, for the layers of its stage: KV heads are split by tensor parallelism; a
+        latent cache, and what an indexer keeps of it, are not."""
         facts, tp = self.facts, self.decode.tp
         usual = KV_BYTES.get(self.backend, min(DTYPE_BYTES[facts.dtype], 2.0))
         width = DTYPE_BYTES[facts.cache_dtype] if facts.cache_dtype else usual
         split = facts.kv_copies(tp) / tp
-        return (facts.kv_values_per_token * width + facts.index_bytes) * split * facts.lasting_kv
+        return (facts.kv_values_per_token * width + facts.index_bytes) * split * facts.lasting_kv / self.decode.pp
 
     @property
     def weight_bytes(self) -> float:

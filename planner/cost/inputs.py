@@ -63,7 +63,7 @@ class Shape:
 
     of: Deployment
     running: float
-    """Requests that each attention rank decodes at a time."""
+    """Requests that each attention rank decodes at a time, in all stages."""
     decode: Step
     prefill: Step
 
@@ -75,6 +75,11 @@ class Shape:
         return max(self.of.concurrency / (self.of.prefill_workers * self.of.prefill.dp), 1.0)
 
     @property
+    def stage_prefill_s(self) -> float:
+        """Ideal seconds by which another prompt holds up a request: stages work on several at a time."""
+        return self.prefill.work_s / self.of.prefill.pp
+
+    @property
     def output_tokens(self) -> float:
         return self.of.osl * (DRAWN_LENGTHS if self.of.campaign == DRAWING_CAMPAIGN else 1.0)
 
@@ -82,8 +87,13 @@ class Shape:
 def shape_of(of: Deployment) -> Shape:
     running = max(min(of.per_rank, of.capacity), 0.8)
     share = DRAWN_LENGTHS if of.campaign == DRAWING_CAMPAIGN else 1.0
-    decode = decode_step(of, running, of.cached + share * (of.isl + of.osl / 2))
+    decode = decode_step(of, in_a_stage(of, running), of.cached + share * (of.isl + of.osl / 2))
     return Shape(of, running, decode, prefill_step(of, of.isl, of.cached))
+
+
+def in_a_stage(of: Deployment, running: float) -> float:
+    """Of the requests that an attention rank decodes at a time, those in one stage of its pipeline."""
+    return max(running / of.decode.pp, min(running, 1.0))
 
 
 def tpot_terms(shape: Shape) -> list[float]:
@@ -101,18 +111,18 @@ def tpot_terms(shape: Shape) -> list[float]:
         step.expert_layers,
         1.0,
         shape.running,
-        interrupts * shape.prefill.work_s,
+        interrupts * shape.stage_prefill_s,
         interrupts * step.layers,
     ]
 
 
 def ttft_terms(shape: Shape, tpot_s: float) -> list[float]:
     """Seconds of each of ``TTFT_TERMS``, or counts; ``tpot_s`` is the TPOT that the terms give."""
-    prefill, ahead = shape.prefill.work_s, shape.waiting_prefills
+    prefill, ahead = shape.stage_prefill_s, shape.waiting_prefills
     answer_s = shape.output_tokens * tpot_s
     busy = min(ahead * prefill / answer_s, FULLEST)
     return [
-        prefill,
+        shape.prefill.work_s,
         1.0,
         shape.decode.rounds,
         shape.decode.layers,
@@ -157,7 +167,7 @@ SHARE_SCALE: Final = 5.0
 
 def _octaves(shape: Shape, tpot_s: float) -> list[float]:
     of = shape.of
-    busy = shape.running * shape.prefill.work_s / (shape.output_tokens * tpot_s)
+    busy = shape.running * shape.stage_prefill_s / (shape.output_tokens * tpot_s)
     return [
         math.log2(of.per_rank),
         math.log2(of.decode.tp),

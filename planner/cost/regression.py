@@ -1,6 +1,7 @@
 """Two small regressions, in NumPy: non-negative terms per class, and a Gaussian process for what they leave over.
 
-*Terms.* ``y = sum_j c_j t_j`` with ``c >= 0``: each coefficient is an inefficiency, so its sign is known. They are
+*Terms.* ``y = sum_j c_j t_j`` with ``c >= 0``: each coefficient is an inefficiency, so its sign is known (and of the
+work that nobody can do without, that it is 1 at least). They are
 fitted to relative errors, robustly (iterated weights towards the absolute error), first over all rows and then for each
 class (serving backend), drawn towards the common ones by a ridge so that a class with few rows keeps them.
 
@@ -46,29 +47,36 @@ def nonnegative_least_squares(a: Array, b: Array) -> Array:
     return x
 
 
-def fit_terms(terms: Array, y: Array, classes: Sequence[str], ridge: float) -> dict[str, Array]:
-    """Coefficients by class, and under ``""`` the common ones. ``terms``: rows x terms; ``y``: seconds, positive."""
+def fit_terms(
+    terms: Array, y: Array, classes: Sequence[str], ridge: float, least: Array | None = None
+) -> dict[str, Array]:
+    """Coefficients by class, and under ``""`` the common ones, none below ``least`` (by default 0).
+
+    ``terms``: rows x terms; ``y``: seconds, positive.
+    """
+    floor = np.zeros(terms.shape[1]) if least is None else least
     scale = terms.mean(axis=0) + 1e-30
-    scaled = terms / scale
-    common = _robust(scaled, y, None, 0.0)
-    found = {"": common / scale}
+    scaled, given = terms / scale, terms @ floor
+    common = _robust(scaled, y, given, None, 0.0)
+    found = {"": floor + common / scale}
     labels = np.array(classes)
     for name in sorted(set(classes)):
         rows = labels == name
-        found[name] = _robust(scaled[rows], y[rows], common, ridge) / scale
+        found[name] = floor + _robust(scaled[rows], y[rows], given[rows], common, ridge) / scale
     return found
 
 
-def _robust(terms: Array, y: Array, prior: Array | None, ridge: float) -> Array:
+def _robust(terms: Array, y: Array, given: Array, prior: Array | None, ridge: float) -> Array:
+    """``x >= 0`` that makes ``given + terms x`` err least in proportion to ``y``."""
     weight = 1 / y
     x = np.zeros(terms.shape[1])
     for _ in range(REWEIGHTINGS):
-        a, b = terms * weight[:, None], y * weight
+        a, b = terms * weight[:, None], (y - given) * weight
         if prior is not None:
             unit = np.sqrt(ridge) / (prior + SMOOTH * prior.max())
             a, b = np.vstack([a, np.diag(unit)]), np.concatenate([b, unit * prior])
         x = nonnegative_least_squares(a, b)
-        error = np.abs(terms @ x / y - 1)
+        error = np.abs((given + terms @ x) / y - 1)
         weight = 1 / y / np.sqrt(np.maximum(error, LEAST_RELATIVE_ERROR))
     return x
 

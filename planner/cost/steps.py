@@ -10,9 +10,10 @@ peak FLOP/s of the weights' precision, B the peak bytes/s and W the bytes that o
     exchange = bytes sent in two all-reduces a layer (and all-to-all with expert and data parallelism) / link
     rounds   = all-reduces * (1 + log2 ranks) / 2                a count: each pays a latency
 
-The ratios are those of :mod:`orchestrator.planner.cost.kernels`; a device without any takes 1, and 1.5 on the
-arithmetic. The factor 3 stands for grouped kernels, which reach a third of the peak. How far reality is from each term
-is fitted, not assumed: :mod:`orchestrator.planner.cost.calibration`.
+A token passes the stages of a pipeline one after the other, so all layers count, whichever device has them, and the
+requests in flight are spread over the stages. The ratios are those of :mod:`orchestrator.planner.cost.kernels`; a
+device without any takes 1, and 1.5 on the arithmetic. The factor 3 stands for grouped kernels, which reach a third of
+the peak. How far reality is from each term is fitted, not assumed: :mod:`orchestrator.planner.cost.calibration`.
 """
 
 from __future__ import annotations
@@ -51,29 +52,30 @@ class Step:
 
 
 def decode_step(of: Deployment, sequences: float, context: float) -> Step:
-    """One token for each of ``sequences`` on every attention rank of a decode worker."""
-    return _step(of, of.decode, sequences, sequences, context)
+    """One token for each of the ``sequences`` in one stage together, on every attention rank of a decode worker."""
+    return _step(of, of.decode, sequences, sequences, context, ranks=of.decode.dp)
 
 
-def prefill_step(of: Deployment, tokens: float, cached: float = 0.0) -> Step:
-    """A prompt of ``tokens`` after ``cached`` ones, on one attention rank of a prefill worker."""
-    return _step(of, of.prefill, tokens, 1.0, cached + tokens / 2)
+def prefill_step(of: Deployment, tokens: float, cached: float = 0.0, ranks: int | None = None) -> Step:
+    """A prompt of ``tokens`` after ``cached`` ones on each of ``ranks`` (by default all) attention ranks of a prefill
+    worker."""
+    return _step(of, of.prefill, tokens, 1.0, cached + tokens / 2, ranks=ranks or of.prefill.dp)
 
 
-def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context: float) -> Step:
+def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context: float, *, ranks: int) -> Step:
     facts, device = of.facts, of.device
-    all_tokens = tokens * at.dp
+    all_tokens = tokens * ranks
     full = facts.lasting_kv
     width = facts.latent.nope_dim + facts.latent.rope_dim if facts.latent else facts.head_dim
     if facts.latent and sequences == tokens:
         width = facts.latent.cached_values  # decoding attends in the latent space
     scores = 4 * facts.layers * facts.heads / at.tp * width * tokens * context * full
-    ranks = max(at.tp, at.expert_shards)
-    rounds = facts.layers * (1 + math.log2(ranks)) if ranks > 1 else 0.0
+    reducing = max(at.tp, at.expert_shards)
+    rounds = facts.layers * (1 + math.log2(reducing)) if reducing > 1 else 0.0
     return Step(
         shared_s=_shared_s(of, at, tokens),
         experts_s=_experts_s(facts, device, at, all_tokens),
-        kv_s=sequences * context * of.kv_bytes_per_token / device.memory_bytes_per_s,
+        kv_s=sequences * context * of.kv_bytes_per_token * of.decode.pp / device.memory_bytes_per_s,
         attention_s=2 * scores / peak_flops(device, "bf16"),
         exchange_s=_exchange_s(facts, device, at, tokens),
         rounds=rounds,
@@ -93,7 +95,7 @@ def _shared_s(of: Deployment, at: Parallel, tokens: float) -> float:
     matrices = (attention * 0.55, attention * 0.45, (layer - attention) * 2 / 3, (layer - attention) / 3)
     dtype = facts.dense_weight_dtype or facts.weight_dtype
     one_layer = sum(_matrix_s(of, dtype, params / at.tp, tokens) for params in matrices if params > 0)
-    return (facts.layers * one_layer + _matrix_s(of, facts.dtype, head / at.tp, 1.0)) / at.pp
+    return facts.layers * one_layer + _matrix_s(of, facts.dtype, head / at.tp, 1.0)
 
 
 def _matrix_s(of: Deployment, dtype: str, params: float, tokens: float) -> float:
@@ -106,16 +108,20 @@ def _matrix_s(of: Deployment, dtype: str, params: float, tokens: float) -> float
 
 
 def _experts_s(facts: ModelFacts, device: Device, at: Parallel, tokens: float) -> float:
-    """Each token picks its experts independently, so n tokens hit ``1 - (1 - k/E)^n`` of them."""
     if not facts.experts:
         return 0.0
-    hit = 1 - math.pow(1 - facts.experts_per_token / facts.experts, tokens)
-    routed = facts.routed_params / (at.expert_shards * at.pp)
+    hit = hit_share(facts, tokens)
+    routed = facts.routed_params / at.expert_shards
     per_token = routed * facts.experts_per_token / facts.experts
     return max(
         routed * hit * DTYPE_BYTES[facts.weight_dtype] / device.memory_bytes_per_s,
         GROUPED_KERNEL_SHARE * 2 * per_token * tokens / peak_flops(device, facts.weight_dtype),
     )
+
+
+def hit_share(facts: ModelFacts, tokens: float) -> float:
+    """Each token picks its experts independently, so n tokens hit ``1 - (1 - k/E)^n`` of them."""
+    return 1 - math.pow(1 - facts.experts_per_token / facts.experts, tokens) if facts.experts else 0.0
 
 
 def _exchange_s(facts: ModelFacts, device: Device, at: Parallel, tokens: float) -> float:
