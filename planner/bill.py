@@ -28,6 +28,8 @@ def bill(plan: Plan) -> Bill | None:
 def _devices(plan: Plan) -> dict[str, float | None]:
     # Bookkeeping runs wherever the coordinator does, which need not be rented for it.
     used = {op.device: op.place == "inline" for op in sorted(plan.ops, key=lambda op: op.place != "inline")}
+    shared = [plan.cluster.engine(each.engine).device for op in plan.ops for each in op.shares]
+    used |= dict.fromkeys(shared, False)
     return {
         each.name: None if each.usd_per_hour is None else each.usd_per_hour * each.count
         for each in plan.cluster.devices

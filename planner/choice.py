@@ -13,6 +13,7 @@ from orchestrator.planner.figures import at_least, dollars, duration, share, two
 from orchestrator.planner.interval import total
 from orchestrator.planner.plan import Objective, Plan, Rejected
 from orchestrator.planner.queueing import capacity_runs_per_s
+from orchestrator.planner.shares import parts
 
 KEPT: Final = 3
 """Rejected plans that are named."""
@@ -75,13 +76,14 @@ def joules(plan: Plan) -> float | None:
     for op in plan.ops:
         if op.kind != "decode":
             continue
-        power_w = plan.cluster.device(op.device).power_w if op.device is not None else None
-        if power_w is None:
-            return None
-        wanted = plan.cluster.engine(op.place.removeprefix("engine:")).option("tensor_parallel_size")
-        waits = op.wait_s.mid if op.wait_s is not None else 0.0
-        devices = wanted if isinstance(wanted, int) and wanted > 0 else 1
-        found += (op.seconds.mid - waits) * op.count.mid * power_w * devices
+        for name, part in parts(plan, op):
+            power_w = plan.cluster.device(part.device).power_w if part.device is not None else None
+            if power_w is None:
+                return None
+            wanted = plan.cluster.engine(name).option("tensor_parallel_size")
+            waits = part.wait_s.mid if part.wait_s is not None else 0.0
+            devices = wanted if isinstance(wanted, int) and wanted > 0 else 1
+            found += max(part.seconds.mid - waits, 0.0) * part.count.mid * power_w * devices
     return found
 
 

@@ -115,6 +115,7 @@ def _text(plan: Plan, *, every_op: bool, width: int | None) -> Iterator[str]:
         "rate": [_load(plan)] if plan.rate_per_s is not None else [],
         "bill": [_bill(plan, plan.bill)] if plan.bill is not None else [],
         "sites": [_site(each) for each in plan.sites],
+        "shares": [_shares(op) for op in shown if op.shares],
         "hardware": [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"],
         "critical path": [_critical_path(plan)],
         "dominated by": [_dominant(plan)],
@@ -286,6 +287,10 @@ def _rejected_plan(plan: Rejected) -> str:
 def _hardware(device: Device) -> str:
     cores = f" with {device.cores} cores" if device.cores else ""
     return f"{device.name}: {device.count} x {device.type}{cores}"
+
+
+def _shares(op: OpPlan) -> str:
+    return f"{op.id}: " + ", ".join(f"{each.share:.0%} of the calls on {each.engine}" for each in op.shares)
 
 
 def _site(site: Site) -> str:

@@ -36,6 +36,7 @@ from orchestrator.planner.promises import check_promises
 from orchestrator.planner.queueing import at_rate
 from orchestrator.planner.rent import rented
 from orchestrator.planner.serving import Serving, resolve
+from orchestrator.planner.shares import shared
 from orchestrator.planner.siting import Siting, anywhere, problem_of, proof, sited, unsited
 from orchestrator.planner.tail import p95_s
 from orchestrator.planner.undeclared import undeclared
@@ -201,7 +202,10 @@ class Planning:
 
     def _solved(self, label: str, solution: Solution, siting: Siting, asked: Asked) -> Candidate:
         site = sited(solution, siting)
-        make = partial(self._place, site.cluster, "latency", site.engine_of)
+
+        def make() -> Plan:
+            return shared(self._place(site.cluster, "latency", site.engine_of), site.shares, self._samples)
+
         found = self._candidate(label, make, replace(asked, cluster=site.cluster))
         plan = found.plan.model_copy(update={"sites": site.sites}) if found.plan is not None else None
         return replace(found, plan=rented(plan) if plan is not None else None)
@@ -209,6 +213,8 @@ class Planning:
     def _kept(self, before: Plan, asked: Asked) -> Plan:
         """A plan with the sites of an earlier one: what they would do for the workflow as it is now."""
         placed = self._place(asked.cluster, "latency", _engine_of(before))
+        shares = {op.id: op.shares for op in before.ops if op.shares and op.id in {each.id for each in placed.ops}}
+        placed = shared(placed, shares, self._samples)
         plan = rented(self.complete(placed, asked).model_copy(update={"sites": before.sites}))
         return plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
 
@@ -228,7 +234,7 @@ class Planning:
         servings = {engine.name: resolve(engine, plan.cluster) for engine in plan.cluster.engines}
         ops = tuple(self._detailed(op, servings.get(op.place.removeprefix("engine:"))) for op in plan.ops)
         alone = corrected(plan.model_copy(update={"ops": ops}), asked.corrections)
-        done = alone if asked.rate_per_s is None else at_rate(alone, asked.rate_per_s)
+        done = alone if asked.rate_per_s is None else at_rate(alone, asked.rate_per_s, self._samples)
         done = done.model_copy(update={"p95_s": p95_s(alone)})
         broken, now_broken = (
             check_promises(self._graph.opts, each.seconds, each.tokens, each.cost_usd) for each in (plan, done)

@@ -15,7 +15,7 @@ What is not priced: waiting for threads, people and services, whose places nobod
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
+from orchestrator.planner.shares import ONE_REPLY, calls_by_engine, mixed, parts
 
 REPLY_VARIATION: Final = 1.0
 """Squared coefficient of variation of one op's service time: reply lengths vary about as an exponential does."""
@@ -113,13 +114,12 @@ def mgk_wait_s(arrivals_per_s: float, service_s: float, servers: int, variation:
     return (1 + variation) / 2 * erlang_c(servers, offered) * service_s / (servers - offered)
 
 
-def loads(plan: Plan) -> dict[str, Load]:
-    """The load of each engine of the plan whose hardware is known, by name."""
-    calls: dict[str, list[OpPlan]] = {}
-    for op in plan.ops:
-        if op.batch_cap is not None and op.count.mid > 0:
-            calls.setdefault(op.place.removeprefix("engine:"), []).append(op)
-    return {name: _load(plan.cluster, name, ops) for name, ops in calls.items()}
+def loads(plan: Plan, samples: Mapping[str, int] = ONE_REPLY) -> dict[str, Load]:
+    """The load of each engine of the plan whose hardware is known, by name; ``samples`` are replies by call."""
+    calls = {
+        name: [op for op in ops if op.batch_cap is not None] for name, ops in calls_by_engine(plan, samples).items()
+    }
+    return {name: _load(plan.cluster, name, ops) for name, ops in calls.items() if ops}
 
 
 def capacity_runs_per_s(plan: Plan) -> float | None:
@@ -167,13 +167,13 @@ def _load(cluster: Cluster, name: str, ops: Iterable[OpPlan]) -> Load:
     )
 
 
-def at_rate(plan: Plan, rate_per_s: float) -> Plan:
+def at_rate(plan: Plan, rate_per_s: float, samples: Mapping[str, int] = ONE_REPLY) -> Plan:
     """The plan with ``rate_per_s`` runs arriving: model calls are stretched by their batch and wait for a place.
 
     The plan must not have been priced for a rate before. Costs stay: what a device costs while a call waits is paid by
     the calls that it works on. Raises :class:`PlanError` ORCH-P021 when an engine cannot keep up.
     """
-    found = loads(plan)
+    found = loads(plan, samples)
     overloaded = [each for each in found.values() if each.utilisation(rate_per_s) >= 1]
     if overloaded:
         raise PlanError.collect([_overload(each, rate_per_s) for each in overloaded])
@@ -181,9 +181,9 @@ def at_rate(plan: Plan, rate_per_s: float) -> Plan:
     slowdowns = {name: load.slowdown(rate_per_s) for name, load in found.items()}
     priced: dict[str, OpPlan] = {}
     for op in plan.ops:
-        name = op.place.removeprefix("engine:")
-        if op.batch_cap is not None and name in found:
-            priced[op.id] = _waiting(op, waits[name], slowdowns[name])
+        if op.batch_cap is not None and op.count.mid > 0:
+            each = [_waiting(part, waits[name], slowdowns[name]) for name, part in parts(plan, op, samples)]
+            priced[op.id] = _one_of(op, each) if op.shares else each[0]
     rolled = with_seconds(plan, {name: op.seconds for name, op in priced.items()})
     ops = tuple(
         op.model_copy(update={"wait_s": priced[op.id].wait_s, "spent_s": priced[op.id].spent_s})
@@ -212,6 +212,22 @@ def _waiting(op: OpPlan, wait: Interval, slowdown: float) -> OpPlan:
             "seconds": op.seconds.scaled(slowdown) + wait,
             "wait_s": wait,
             "spent_s": spent,
+        }
+    )
+
+
+def _one_of(op: OpPlan, waiting: list[OpPlan]) -> OpPlan:
+    """The op, of whose calls each part waits for an engine of its own."""
+    weights = [each.share for each in op.shares]
+    spent: dict[str, float] = {}
+    for part, weight in zip(waiting, weights, strict=True):
+        for name, seconds in part.spent_s.items():
+            spent[name] = spent.get(name, 0.0) + weight * seconds
+    return op.model_copy(
+        update={
+            "seconds": mixed([part.seconds for part in waiting], weights),
+            "wait_s": mixed([part.wait_s or ZERO for part in waiting], weights),
+            "spent_s": dict(sorted(spent.items(), key=lambda part: -part[1])),
         }
     )
 

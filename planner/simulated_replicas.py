@@ -18,6 +18,7 @@ from orchestrator.planner.interval import Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.queueing import replicas
 from orchestrator.planner.serving import Replica, resolve
+from orchestrator.planner.shares import calls_by_engine
 from orchestrator.planner.simulate.speed import ReplicaSpec, ReplicaSpeed, roofline_speed
 
 BLOCK_TOKENS: Final = 16
@@ -56,11 +57,8 @@ def engine_models(plan: Plan, samples: Mapping[str, int]) -> dict[str, EngineMod
 
     ``samples`` are the replies of each model call, 1 where absent.
     """
-    calls: dict[str, list[OpPlan]] = {}
-    for op in plan.ops:
-        if op.kind == "decode" and op.count.mid > 0:
-            calls.setdefault(op.place.removeprefix("engine:"), []).append(op)
     known = {engine.name for engine in plan.cluster.engines}
+    calls = calls_by_engine(plan, samples)
     found = (_model(plan, name, ops, samples) for name, ops in calls.items() if name in known)
     return {each.name: each for each in found if each is not None}
 

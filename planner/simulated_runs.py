@@ -114,11 +114,22 @@ class Runs:
             return before
         if op.kind in REGIONS:
             return self._region(op, self._children.get(op.id, {}), before)
-        engine = self._engines.get(op.place.removeprefix("engine:")) if op.kind == "decode" else None
+        engine = self._engines.get(self._engine_of(op)) if op.kind == "decode" else None
         if engine is not None:
             return self._call(op, engine, before)
         self._stages.append(Stage(1, 1, op.id, before, self._seconds(op), model=ELSEWHERE.model))
         return (len(self._stages) - 1,)
+
+    def _engine_of(self, op: OpPlan) -> str:
+        """The engine that takes an execution: each as often as its share says."""
+        if not op.shares:
+            return op.place.removeprefix("engine:")
+        left = self._next(f"engine of {op.id}", lambda random: random.random(_DRAWN_AT_ONCE))
+        for each in op.shares:
+            left -= each.share
+            if left < 0:
+                return each.engine
+        return op.shares[-1].engine
 
     def _region(self, op: OpPlan, regions: Mapping[str | None, list[OpPlan]], before: Before) -> Before:
         match op.kind:

@@ -25,8 +25,9 @@ from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.placement import Choice, Configuration, Link, Op, Pool, Problem, Solution, Transfer, Workload
-from orchestrator.planner.plan import OpPlan, Plan, Site
+from orchestrator.planner.plan import OpPlan, Plan, Share, Site
 from orchestrator.planner.serving import USABLE_MEMORY, Replica, Serving, replica_of
+from orchestrator.planner.solver.solution import Share as Part
 
 ELSEWHERE: Final = "elsewhere"
 """The pool of everything that is no model call: threads, tools, people."""
@@ -66,7 +67,9 @@ class Sited:
 
     cluster: Cluster
     engine_of: Mapping[str, str]
-    """Engine name by op id."""
+    """By op id the engine that takes most of its calls."""
+    shares: Mapping[str, tuple[Share, ...]]
+    """By op id, for those that several engines share."""
     sites: tuple[Site, ...]
 
 
@@ -214,8 +217,13 @@ def sited(solution: Solution, siting: Siting) -> Sited:
     rest = [each for each in cluster.engines if each not in unsited(cluster) and each.device is None]
     cpus = [each for each in cluster.devices if each.kind == "cpu"]
     engine_of = {op: names[c.configuration] for op, c in solution.assignment.items() if c.configuration in names}
+    shares = {op: _shares(each, names) for op, each in solution.shares.items() if op in engine_of and len(each) > 1}
     whole = cluster.model_copy(update={"devices": (*cpus, *devices), "engines": (*engines, *rest)})
-    return Sited(whole, engine_of, tuple(sites))
+    return Sited(whole, engine_of, shares, tuple(sites))
+
+
+def _shares(parts: Sequence[Part], names: Mapping[str, str]) -> tuple[Share, ...]:
+    return tuple(Share(engine=names[each.choice.configuration], share=each.share) for each in parts)
 
 
 def as_sited(engine: EngineSpec, site: Site) -> EngineSpec:

@@ -42,8 +42,8 @@ def decision(problem: Problem, plan: Solution) -> frozenset[str]:
 def _weights(problem: Problem, plan: Solution) -> dict[str, float]:
     """What each configuration adds to the objective: rent, joules, seconds on the critical path, or load."""
     weights = dict.fromkeys(plan.replicas, 0.0)
-    for op_id, choice in plan.assignment.items():
-        op = problem.op[op_id]
+    for op_id, part in ((op_id, part) for op_id, shares in plan.shares.items() for part in shares):
+        op, choice = problem.op[op_id], part.choice
         match plan.objective:
             case "latency":
                 added = op.rounds * choice.seconds if op_id in plan.critical_path else 0.0
@@ -53,7 +53,7 @@ def _weights(problem: Problem, plan: Solution) -> dict[str, float]:
                 added = op.executions * choice.busy_s * problem.configuration[choice.configuration].devices
             case "cost":
                 added = op.executions * (problem.usd_per_execution(choice) or 0.0)
-        weights[choice.configuration] += added
+        weights[choice.configuration] += part.share * added
     if plan.objective == "cost" and problem.workload.sizing_per_s is not None:
         for name, count in plan.replicas.items():
             price = problem.pool_of[name].usd_per_device_hour or 0.0
@@ -70,7 +70,7 @@ def _forbid(model: Model, forbidden: Sequence[frozenset[str]]) -> None:
     for o, c, option in of.choices():
         name = option.choice.configuration
         if name in used:
-            program.row([(model.x[o][c], 1.0), (used[name], -1.0)], upper=0.0)
+            program.row([(model.w[o][c], 1.0), (used[name], -model.most)], upper=0.0)
     for each in forbidden:
         program.row([(used[name], 1.0) for name in sorted(each)], upper=len(each) - 1.0)
 

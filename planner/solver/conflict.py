@@ -19,7 +19,7 @@ from orchestrator.planner.solver.formulate import formulate
 from orchestrator.planner.solver.highs import run
 from orchestrator.planner.solver.instance import Instance, instance
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, limits
-from orchestrator.planner.solver.point import picks_of
+from orchestrator.planner.solver.point import spread_of
 from orchestrator.planner.solver.problem import Objective, Problem, Workload
 from orchestrator.planner.solver.program import Program
 from orchestrator.planner.solver.search import Effort, search
@@ -49,16 +49,16 @@ class _Oracle:
             answer = run(model.program, gap=1.0, time_limit_s=left)
             if answer.values is None and not answer.infeasible:
                 raise PlanError("ORCH-P048", "time ran out while the conflict was looked for", fix="allow more time")
-            picks = None if answer.values is None else picks_of(model, answer.values)
-            self.known[asked] = None if picks is None else self._kept(picks, asked)
+            spread = None if answer.values is None else spread_of(model, answer.values)
+            self.known[asked] = None if spread is None else self._kept(spread, asked)
         return self.known[asked]
 
-    def _kept(self, picks: list[int], asked: Limits) -> Limits:
+    def _kept(self, spread: evaluate.Spread, asked: Limits) -> Limits:
         """What a plan keeps; one that need not carry the rate is looked at with a replica of each kind."""
         wanted = self.of.problem.workload.sizing_per_s
         rate = wanted if RATE in asked else None
-        count = evaluate.replicas(self.of, picks, rate)
-        broken = {each.name for each in evaluate.usage(self.of, picks, count, rate) if not each.kept}
+        count = evaluate.replicas(self.of, spread, rate)
+        broken = {each.name for each in evaluate.usage(self.of, spread, count, rate) if not each.kept}
         if rate is None and wanted is not None:
             broken.add(RATE)
         kept = self.everything - broken

@@ -1,22 +1,27 @@
-"""The one formulation: assignment, replicas, transfers and the critical path as a mixed-integer program.
+"""The one formulation: shares, replicas, transfers and the critical path as a mixed-integer program.
 
 Variables, with o an op, c one of its choices, k a configuration, e a transfer, p and q pools::
 
-    x[o,c] in {0,1}     op o takes choice c                  sum_c x = 1
+    w[o,c] in [0,1]     share of op o's executions that choice c takes          sum_c w = 1
     r[k]   integer      replicas of configuration k          sum_k devices_k r_k <= count_p
-    f[e,p,q] >= 0       transfer e goes from p to q          sum_q f = u[src,p],  sum_p f = u[dst,q]
-    s[o], T  >= 0       start of o, end of the run           s_dst >= s_src + sum t x + sum d_pq f,  T <= SLA
+    f[e,p,q] >= 0       share of transfer e from p to q      sum_q f = u[src,p],  sum_p f = u[dst,q]
+    a[o,t] in {0,1}     op o uses a choice of t seconds or more                 sum_(seconds >= t) w <= a
+    h[o,p] in {0,1}     op o uses pool p                     u[o,p] <= h
+    s[o], T  >= 0       start of o, end of the run           s_dst >= s_src + l_src + d_e,  T <= SLA
 
-with u[o,p] the choices of o in p. Between fixed ends the only flow is the pair itself, so a delay or a price that
-depends on both ends is exact, and no big-M is needed: relaxed, it is the cheapest transport between the two
-distributions, while pairwise implications relax to nothing. Where a transfer's delay, price and room are the same for
-all pools there is no flow. Two inequalities per op tighten the path: no op starts before it can in the pool it is in,
-nor leaves less time than the rest takes from there (``bounds.py``).
+with u[o,p] the shares of o in p. Without a rate a run is alone and cannot be split: w is whole, and neither a nor h
+exist. At a rate a run may meet the slowest choice of every op, so l[o] is that of the slowest one used, t_0 + sum of
+the steps between levels x a, and d[e] >= d_pq (h_src,p + h_dst,q - 1). Both are weak when relaxed, and made tight by
+what they cannot be less than, the means: the levels give l >= sum t w by themselves, and d >= sum d_pq f is added.
+Between fixed ends the only flow is the pair itself, so for whole w a delay or a price that depends on both ends is
+exact, and relaxed it is the cheapest transport between the two distributions. Bytes of split ops go that way too: a run
+goes on where it can. Where a transfer's delay, price and room are the same for all pools there is no flow. Two
+inequalities per op tighten the path: no op starts before it can in the pool it is in, nor leaves less time than the
+rest takes from there (``bounds.py``).
 
-Replicas carry the load L[o,c] = need x rate x[o,c] of compute, batch slots and KV, each sum <= r. Two inequalities that
-follow for whole replicas tighten this: r_k >= ceil(need rate) x[o,c], and r_k >= x[o,c] where nothing arrives.
-For the objective throughput the rate is a variable; w[o,c] = rate x[o,c] takes its place, exact because sum_c w = rate
-and w <= most x, and the flow is that of w as well.
+Replicas carry the load L[o,c] = need x rate w[o,c] of compute, batch slots and KV, each sum <= r, and r_k >= w[o,c]:
+what is used has a replica. For the objective throughput the rate is a variable, and w[o,c] are runs per second that
+sum to it.
 
 The size is linear in choices and in transfers x pools^2. Rows belong to named limits (``limits.py``), so that a
 conflict can be stated in the user's terms by leaving limits out.
@@ -24,6 +29,7 @@ conflict can be stated in the user's terms by leaving limits out.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 
@@ -67,6 +73,8 @@ class _Formulation:
         self.problem, self.load = of.problem, of.problem.workload
         self.rate = None if RATE in without else self.load.sizing_per_s
         self.sla_s = None if SLA in without else self.load.sla_s
+        self.timed = self.sla_s is not None or objective == "latency"
+        self.varies = objective == "throughput"
         self.pools = range(len(self.problem.pools))
         self.names = [pool.name for pool in self.problem.pools]
         self.ignored = frozenset(
@@ -84,16 +92,16 @@ class _Formulation:
         if self.sla_s is not None:
             self._prune()
         self.program = Program()
-        self.model = Model(self.program, of, [], [])
+        self.model = Model(self.program, of, splits=self.varies or self.rate is not None)
 
     def build(self) -> Model:
-        self._assignment()
+        if self.varies:
+            self.model.rate = self.program.column(self.rate or 0.0, self._most_rate())
+        self._shares()
         self._replicas()
         self._pairs()
-        if self.objective == "throughput":
-            self._variable_rate()
         self._transfers()
-        if self.sla_s is not None or self.objective == "latency":
+        if self.timed:
             self._critical_path()
         self._needs()
         self._caps()
@@ -111,11 +119,22 @@ class _Formulation:
 
     # Variables and the rows that define them.
 
-    def _assignment(self) -> None:
-        for allowed in self.allowed:
-            columns = [self.program.column(0.0, float(ok), integer=True) for ok in allowed]
-            self.program.row([(column, 1.0) for column in columns], 1.0, 1.0)
-            self.model.x.append(columns)
+    def _shares(self) -> None:
+        program, model = self.program, self.model
+        for o, allowed in enumerate(self.allowed):
+            columns = [
+                program.column(0.0, self._most_of(o, c) if ok else 0.0, integer=not model.splits)
+                for c, ok in enumerate(allowed)
+            ]
+            terms = [(column, 1.0) for column in columns]
+            if model.rate is None:
+                program.row(terms, 1.0, 1.0)
+            else:
+                program.row([*terms, (model.rate, -1.0)], 0.0, 0.0)
+            model.w.append(columns)
+
+    def _most_of(self, o: int, c: int) -> float:
+        return min(self.model.most, self._most_rate_of(o, c)) if self.varies else 1.0
 
     def _replicas(self) -> None:
         by_pool: dict[int, Terms] = defaultdict(list)
@@ -129,7 +148,7 @@ class _Formulation:
             self.program.row(terms, upper=float(self.problem.pools[pool].count))
 
     def _pairs(self) -> None:
-        """Both halves of a call take the same aggregated engine or neither does."""
+        """Both halves of a call take as much of the same aggregated engine."""
         for edge in self.of.edges:
             if not edge.transfer.pair:
                 continue
@@ -145,28 +164,14 @@ class _Formulation:
 
     def _by_engine(self, op: int) -> dict[int, Terms]:
         found: dict[int, Terms] = defaultdict(list)
-        for column, option in zip(self.model.x[op], self.of.options[op], strict=True):
+        for column, option in zip(self.model.w[op], self.of.options[op], strict=True):
             found[option.configuration].append((column, 1.0))
         return found
 
-    def _variable_rate(self) -> None:
-        """w = rate x, by op and choice, within what the pool could carry of it."""
-        program, most_of_all = self.program, self._most_rate()
-        self.model.rate = program.column(self.rate or 0.0, most_of_all)
-        for o, options in enumerate(self.of.options):
-            columns = []
-            for c in range(len(options)):
-                most = min(most_of_all, self._most_rate_of(o, c))
-                column = program.column(0.0, most if self.allowed[o][c] else 0.0)
-                program.row([(column, 1.0), (self.model.x[o][c], -most)], upper=0.0)
-                columns.append(column)
-            program.row([*((column, 1.0) for column in columns), (self.model.rate, -1.0)], 0.0, 0.0)
-            self.model.w.append(columns)
-
     def _most_rate(self) -> float:
-        """No op can run more often than its best choice could with a pool of its own."""
+        """No op can run more often than its choices could together, each with a pool of its own."""
         return min(
-            max((self._most_rate_of(o, c) for c in range(len(self.of.options[o])) if self.allowed[o][c]), default=0.0)
+            sum(self._most_rate_of(o, c) for c in range(len(self.of.options[o])) if self.allowed[o][c])
             for o in range(len(self.of.ops))
         )
 
@@ -178,37 +183,38 @@ class _Formulation:
     def _transfers(self) -> None:
         for at, edge in enumerate(self.of.edges):
             if self._needs_flow(edge):
-                self.model.flows[at] = self._flow(at, self.model.x, 1.0)
-            if self.objective == "throughput" and self._loads_links(edge):
-                assert self.model.rate is not None
-                most = self.program.upper[self.model.rate]
-                self.model.rate_flows[at] = self._flow(at, self.model.w, most)
+                self.model.flows[at] = self._flow(at)
+            if self.model.splits:
+                self._exclude(at, edge)
         self._link_capacity()
 
     def _needs_flow(self, edge: Edge) -> bool:
-        timed = self.sla_s is not None or self.objective == "latency"
-        rows = edge.delay_s
-        closed = any(math.isinf(rows[p][q]) and (p, q) not in self.ignored for p in self.pools for q in self.pools)
-        return closed or (timed and not edge.free) or self._loads_links(edge)
+        delayed = self.timed and not edge.free and not self.varies
+        return delayed or self._loads_links(edge) or (not self.model.splits and any(self._closed(edge)))
+
+    def _closed(self, edge: Edge) -> list[tuple[int, int]]:
+        return [
+            (p, q)
+            for p in self.pools
+            for q in self.pools
+            if math.isinf(edge.delay_s[p][q]) and (p, q) not in self.ignored
+        ]
 
     def _loads_links(self, edge: Edge) -> bool:
         """Whether it matters, per run, which link the bytes take."""
-        if edge.transfer.moved_bytes == 0:
-            return False
-        priced = self.objective == "cost" or self.load.budget_usd_per_hour is not None or self.most_usd is not None
-        return any(
-            each.capacity_bytes_per_s is not None or (priced and each.usd_per_byte != 0) for each in self.problem.links
+        return edge.transfer.moved_bytes > 0 and any(
+            each.capacity_bytes_per_s is not None or each.usd_per_byte != 0 for each in self.problem.links
         )
 
-    def _flow(self, at: int, of: list[list[int]], most: float) -> dict[tuple[int, int], int]:
+    def _flow(self, at: int) -> dict[tuple[int, int], int]:
         """Columns of the way from pool to pool, tied to the choices of both ends."""
         flow: dict[tuple[int, int], int] = {}
         edge = self.of.edges[at]
-        ends = self._by_pool(edge.src, of, at), self._by_pool(edge.dst, of, at)
+        ends = self._by_pool(edge.src, at), self._by_pool(edge.dst, at)
         for p in ends[0]:
             for q in ends[1]:
                 if self._passable(edge, p, q):
-                    flow[p, q] = self.program.column(0.0, most)
+                    flow[p, q] = self.program.column(0.0, self.model.most)
         for p, terms in ends[0].items():
             out = [(column, -1.0) for (a, _), column in flow.items() if a == p]
             self.program.row([*terms, *out], 0.0, 0.0)
@@ -217,13 +223,36 @@ class _Formulation:
             self.program.row([*terms, *into], 0.0, 0.0)
         return flow
 
-    def _by_pool(self, op: int, of: list[list[int]], at: int) -> dict[int, Terms]:
+    def _by_pool(self, op: int, at: int) -> dict[int, Terms]:
         """The op's allowed choices in each pool, but for the aggregated ones of a pair, which move nothing."""
         found: dict[int, Terms] = defaultdict(list)
         for c, option in enumerate(self.of.options[op]):
             if self.allowed[op][c] and not self.model.stays(at, option):
-                found[option.pool].append((of[op][c], 1.0))
+                found[option.pool].append((self.model.w[op][c], 1.0))
         return found
+
+    def _exclude(self, at: int, edge: Edge) -> None:
+        """No two pools are used between which a run could not go on in time, and the slowest way used counts."""
+        delayed = self.timed and not edge.free
+        if not delayed and not any(self._closed(edge)):
+            return
+        if delayed:
+            self.model.delays[at] = self.program.column()
+        for p in self._by_pool(edge.src, at):
+            for q in self._by_pool(edge.dst, at):
+                if not self._passable(edge, p, q):
+                    self.program.row(
+                        [(self._here(edge.src, p, at), 1.0), (self._here(edge.dst, q, at), 1.0)], upper=1.0
+                    )
+
+    def _here(self, op: int, pool: int, at: int) -> int:
+        """The column that says whether the op uses the pool, for what an edge moves."""
+        key = (op, pool, self.of.edges[at].transfer.pair)
+        if key not in self.model.here:
+            column = self.program.column(0.0, 1.0, integer=True)
+            self.program.row([*self._by_pool(op, at)[pool], (column, -self.model.most)], upper=0.0)
+            self.model.here[key] = column
+        return self.model.here[key]
 
     def _passable(self, edge: Edge, p: int, q: int) -> bool:
         if (p, q) in self.ignored:
@@ -242,26 +271,19 @@ class _Formulation:
     # Limits.
 
     def _needs(self) -> None:
-        """Replicas for the load, of compute, batch slots and KV."""
-        rate = self.rate
+        """Replicas for the load, of compute, batch slots and KV, and one of what is used at all."""
+        rate = 1.0 if self.varies else self.rate or 0.0
         loads: list[tuple[Terms, Terms, Terms]] = [([], [], []) for _ in self.of.configurations]
         for o, c, option in self.of.choices():
             if not self.allowed[o][c]:
                 continue
-            k, column = option.configuration, self.model.x[o][c]
-            # One replica of a configuration that nothing loads is enough, and there must be one.
-            floor = 1
-            for which, need in enumerate(self._counted(option.need, option.pool)):
-                if self.objective == "throughput":
-                    loads[k][which].append((self.model.w[o][c], need))
-                elif rate is not None:
-                    loads[k][which].append((column, need * rate))
-                if rate is not None:
-                    floor = max(floor, math.ceil(need * rate - 1e-6))
-            if floor > self.program.upper[self.model.r[k]]:
-                self.program.upper[column] = 0.0
-            else:
-                self.program.row([(self.model.r[k], 1.0), (column, -float(floor))], lower=0.0)
+            k, column = option.configuration, self.model.w[o][c]
+            needs = [need * rate for need in self._counted(option.need, option.pool)]
+            for which, need in enumerate(needs):
+                loads[k][which].append((column, need))
+            # Where its load is a replica or more, that says it already.
+            if (most := self.program.upper[column]) and max(needs) * most < 1:
+                self.program.row([(self.model.r[k], 1.0), (column, -1.0 / most)], lower=0.0)
         for k, three in enumerate(loads):
             for terms in three:
                 if any(value for _, value in terms):
@@ -272,30 +294,21 @@ class _Formulation:
         return compute, slots, 0.0 if memory(self.names[pool]) in self.without else kv
 
     def _link_capacity(self) -> None:
+        rate = 1.0 if self.varies else self.rate
+        if rate is None:
+            return
         for each in self.problem.links:
             if each.capacity_bytes_per_s is None or link(each.src, each.dst) in self.without:
                 continue
             pair = self.names.index(each.src), self.names.index(each.dst)
             room = each.capacity_bytes_per_s * self.load.utilisation
-            terms = [(column, moved / room) for column, moved in self._moved(pair)]
-            if terms:
-                self.program.row(terms, upper=1.0)
-
-    def _moved(self, pair: tuple[int, int]) -> Terms:
-        """Bytes per second on a link."""
-        if self.objective == "throughput":
-            return [
-                (flow[pair], self.of.edges[at].transfer.moved_bytes)
-                for at, flow in self.model.rate_flows.items()
+            terms = [
+                (flow[pair], self.of.edges[at].transfer.moved_bytes * rate / room)
+                for at, flow in self.model.flows.items()
                 if pair in flow
             ]
-        if self.rate is None:
-            return []
-        return [
-            (flow[pair], self.of.edges[at].transfer.moved_bytes * self.rate)
-            for at, flow in self.model.flows.items()
-            if pair in flow
-        ]
+            if terms:
+                self.program.row(terms, upper=1.0)
 
     def _critical_path(self) -> None:
         program, model = self.program, self.model
@@ -304,20 +317,37 @@ class _Formulation:
         model.unit_s = self.sla_s or (found.least_s if finite else 1.0) or 1.0
         model.starts = [program.column() for _ in self.of.ops]
         model.end = program.column(0.0, INF if self.sla_s is None else self.sla_s / model.unit_s)
+        lasting = [self._lasting(o) for o in range(len(self.of.ops))]
         for at, edge in enumerate(self.of.edges):
-            moving = [
-                (column, -(0.0 if pair in self.ignored else edge.delay_s[pair[0]][pair[1]]) / model.unit_s)
-                for pair, column in model.flows.get(at, {}).items()
-            ]
-            program.row(
-                [(model.starts[edge.dst], 1.0), (model.starts[edge.src], -1.0), *self._lasting(edge.src), *moving],
-                lower=0.0,
-            )
+            terms, least = lasting[edge.src]
+            step = [(model.starts[edge.dst], 1.0), (model.starts[edge.src], -1.0), *terms]
+            program.row([*step, *self._moving(at, edge)], lower=least)
         for o in range(len(self.of.ops)):
             if not self.of.leaving[o]:
-                program.row([(model.end, 1.0), (model.starts[o], -1.0), *self._lasting(o)], lower=0.0)
-        if finite:
+                terms, least = lasting[o]
+                program.row([(model.end, 1.0), (model.starts[o], -1.0), *terms], lower=least)
+        if finite and not self.varies:
             self._windowed(found)
+
+    def _moving(self, at: int, edge: Edge) -> Terms:
+        """What the transfer takes, negated."""
+        model = self.model
+
+        def delay(pair: tuple[int, int]) -> float:
+            return 0.0 if pair in self.ignored else edge.delay_s[pair[0]][pair[1]] / model.unit_s
+
+        mean = [(column, -delay(pair)) for pair, column in model.flows.get(at, {}).items()]
+        if at not in model.delays:
+            return mean
+        column = model.delays[at]
+        if not self.varies:
+            self.program.row([(column, 1.0), *mean], lower=0.0)
+        for p in self._by_pool(edge.src, at):
+            for q in self._by_pool(edge.dst, at):
+                if self._passable(edge, p, q) and (slow := delay((p, q))) > 0:
+                    ends = [(self._here(edge.src, p, at), -slow), (self._here(edge.dst, q, at), -slow)]
+                    self.program.row([(column, 1.0), *ends], lower=-slow)
+        return [(column, -1.0)]
 
     def _windowed(self, found: Windows) -> None:
         """No op starts before it can in the pool it is in, nor leaves less than the rest from there."""
@@ -326,7 +356,7 @@ class _Formulation:
         for o in range(len(self.of.ops)):
             options = [
                 (column, option)
-                for column, option, ok in zip(model.x[o], self.of.options[o], self.allowed[o], strict=True)
+                for column, option, ok in zip(model.w[o], self.of.options[o], self.allowed[o], strict=True)
                 if ok and found.through(o, option) < INF
             ]
             ready = [(column, -found.ready_s[o][option.pool] / unit) for column, option in options]
@@ -334,9 +364,27 @@ class _Formulation:
             self.program.row([(model.starts[o], 1.0), *ready], lower=0.0)
             self.program.row([(model.end, 1.0), (model.starts[o], -1.0), *rest], lower=0.0)
 
-    def _lasting(self, op: int) -> Terms:
-        options = zip(self.model.x[op], self.of.options[op], strict=True)
-        return [(column, -option.seconds / self.model.unit_s) for column, option in options]
+    def _lasting(self, op: int) -> tuple[Terms, float]:
+        """The seconds of an op, negated, and what of them is constant."""
+        unit = self.model.unit_s
+        options = [
+            (option.seconds, column)
+            for option, column, ok in zip(self.of.options[op], self.model.w[op], self.allowed[op], strict=True)
+            if ok
+        ]
+        if not self.model.splits:
+            return [(column, -seconds / unit) for seconds, column in options], 0.0
+        levels = sorted({seconds for seconds, _ in options})
+        found: list[tuple[float, int]] = []
+        terms: Terms = []
+        for below, level in itertools.pairwise(levels):
+            column = self.program.column(0.0, 1.0, integer=True)
+            slower = [(share, 1.0) for seconds, share in options if seconds >= level]
+            self.program.row([*slower, (column, -self.model.most)], upper=0.0)
+            found.append((level, column))
+            terms.append((column, -(level - below) / unit))
+        self.model.levels.append(found)
+        return terms, levels[0] / unit if levels else 0.0
 
     def _caps(self) -> None:
         """The budget an hour, and a cap on what the objective cost counts."""
@@ -348,24 +396,21 @@ class _Formulation:
 
     def _usd_per_hour(self) -> Terms:
         """Replicas at their price, and what is charged per execution and per byte at the rate."""
-        terms = [(self.model.r[k], self.of.usd_per_replica_hour(k) or 0.0) for k in range(len(self.model.r))]
-        if self.objective == "throughput":
-            columns, flows, rate = self.model.w, self.model.rate_flows, 1.0
-        elif self.rate is not None:
-            columns, flows, rate = self.model.x, self.model.flows, self.rate
-        else:
+        rate = 1.0 if self.varies else self.rate
+        terms = [(column, self.of.usd_per_replica_hour(k) or 0.0) for k, column in enumerate(self.model.r)]
+        if rate is None:
             return terms
-        terms += [(columns[o][c], 3600 * rate * (option.usd or 0.0)) for o, c, option in self.of.choices()]
-        return terms + [(column, 3600 * rate * usd) for column, usd in self._bytes_usd(flows)]
+        terms += [(self.model.w[o][c], 3600 * rate * (option.usd or 0.0)) for o, c, option in self.of.choices()]
+        return terms + [(column, 3600 * rate * usd) for column, usd in self._bytes_usd()]
 
-    def _bytes_usd(self, flows: dict[int, dict[tuple[int, int], int]]) -> Terms:
+    def _bytes_usd(self) -> Terms:
         prices = {
             (self.names.index(each.src), self.names.index(each.dst)): each.usd_per_byte or 0.0
             for each in self.problem.links
         }
         return [
             (column, self.of.edges[at].transfer.moved_bytes * prices.get(pair, 0.0))
-            for at, flow in flows.items()
+            for at, flow in self.model.flows.items()
             for pair, column in flow.items()
         ]
 
@@ -388,12 +433,12 @@ class _Formulation:
             assert model.rate is not None
             return [(model.rate, -1.0)]
         if self.objective == "energy":
-            return [(model.x[o][c], option.joules or 0.0) for o, c, option in self.of.choices()]
+            return [(model.w[o][c], option.joules or 0.0) for o, c, option in self.of.choices()]
         return self._usd()
 
     def _usd(self) -> Terms:
         """What the objective cost counts: an hour at the rate, or one run alone."""
         if self.rate is not None:
             return self._usd_per_hour()
-        alone = [(self.model.x[o][c], option.usd_alone or 0.0) for o, c, option in self.of.choices()]
-        return alone + self._bytes_usd(self.model.flows)
+        alone = [(self.model.w[o][c], option.usd_alone or 0.0) for o, c, option in self.of.choices()]
+        return alone + self._bytes_usd()

@@ -43,7 +43,7 @@ def penalties(model: Model, of: Relaxation) -> Penalties:
             dear = max(0.0, of.reduced[column])
             ends[0][p], ends[1][q] = min(ends[0][p], dear), min(ends[1][q], dear)
         at_ends[at, 0], at_ends[at, 1] = ends
-    found = [[max(0.0, of.reduced[column]) for column in columns] for columns in model.x]
+    found = [[max(0.0, of.reduced[column]) for column in columns] for columns in model.w]
     for o, c, option in model.of.choices():
         for end, edges in ((1, model.of.entering[o]), (0, model.of.leaving[o])):
             for at in edges:
@@ -56,7 +56,7 @@ def kernel(model: Model, of: Relaxation, dear: Penalties, liked: float = LIKED) 
     """The choices the relaxation takes, those with R up to ``liked`` of the bound, and at least two of each op."""
     most = liked * abs(of.bound)
     found: Allowed = []
-    for columns, each in zip(model.x, dear, strict=True):
+    for columns, each in zip(model.w, dear, strict=True):
         open_ = [c for c, column in enumerate(columns) if model.program.upper[column] > 0]
         kept = {c for c in open_ if of.values[columns[c]] > 1e-6 or each[c] <= most}
         kept |= {*sorted(open_, key=lambda c: each[c])[:_FEWEST]}
@@ -66,12 +66,12 @@ def kernel(model: Model, of: Relaxation, dear: Penalties, liked: float = LIKED) 
 
 def rounded(model: Model, of: Relaxation) -> list[int]:
     """Of each op the choice that the relaxation takes most of."""
-    return [max(range(len(columns)), key=lambda c: of.values[columns[c]]) for columns in model.x]
+    return [max(range(len(columns)), key=lambda c: of.values[columns[c]]) for columns in model.w]
 
 
 def undecided(model: Model, dear: Penalties, most: float) -> Allowed:
     """The choices whose penalty does not rule them out."""
     return [
         [each <= most and model.program.upper[column] > 0 for column, each in zip(columns, of_op, strict=True)]
-        for columns, of_op in zip(model.x, dear, strict=True)
+        for columns, of_op in zip(model.w, dear, strict=True)
     ]

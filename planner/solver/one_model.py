@@ -112,6 +112,7 @@ class ServingPlan:
     devices: int
     """Offered, used or not."""
     ttft_s: float
+    """It is that of the slowest workers, as ``tpot_s`` is."""
     tpot_s: float
     usd_per_hour: float | None
     solution: Solution
@@ -264,7 +265,7 @@ def _plan(
 ) -> ServingPlan:
     by_name = {each.name: each for each in kept}
     rate = found.value if found.objective == "throughput" else found.throughput_per_s
-    decode = by_name[found.assignment["decode"].configuration]
+    decode = [by_name[each.choice.configuration] for each in found.shares["decode"]]
     return ServingPlan(
         workers=tuple(
             Workers(by_name[name].pool.name, by_name[name].shape, count) for name, count in found.replicas.items()
@@ -273,7 +274,7 @@ def _plan(
         tokens_per_s=rate * demand.output_tokens,
         devices=sum(pool.count for pool in pools),
         ttft_s=found.seconds,
-        tpot_s=decode.performance.tpot_s,
+        tpot_s=max(each.performance.tpot_s for each in decode),
         usd_per_hour=found.usd_per_hour,
         solution=found,
         candidates=candidates,

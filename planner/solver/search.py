@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Final
@@ -11,16 +11,17 @@ from typing import Final
 from orchestrator.errors import PlanError
 from orchestrator.planner.solver import evaluate
 from orchestrator.planner.solver.bounds import Allowed, fitting, windows
+from orchestrator.planner.solver.evaluate import Spread, whole
 from orchestrator.planner.solver.formulate import formulate
 from orchestrator.planner.solver.highs import CLOSE, Relaxation, relax, run
 from orchestrator.planner.solver.incumbent import incumbent
-from orchestrator.planner.solver.instance import Instance, instance
+from orchestrator.planner.solver.instance import Instance, Option, instance
 from orchestrator.planner.solver.kernel import Penalties, kernel, penalties, rounded, undecided
 from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.neighbours import Rules
-from orchestrator.planner.solver.point import picks_of, point_of, rate_of
+from orchestrator.planner.solver.point import point_of, rate_of, spread_of
 from orchestrator.planner.solver.problem import Objective, Problem
-from orchestrator.planner.solver.solution import Solution
+from orchestrator.planner.solver.solution import Share, Solution
 
 DIRECT: Final = 500
 """Columns up to which the program is solved at once."""
@@ -77,10 +78,10 @@ def search(
         return _annealed(model, objective, relaxed, dear)
 
     proof = _prove(program, anneal, effort, began)
-    if proof is None:
+    if proof is None or proof.rate == 0:  # a use that carries nothing is no plan
         return None
     bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
-    found = solution(of, objective, proof.picks, proof.rate, bound)
+    found = solution(of, objective, proof.spread, proof.rate, bound)
     took = time.perf_counter() - began
     return replace(found, left_out=left_out, solve_s=took, open_because=_open(found, effort, took))
 
@@ -103,15 +104,15 @@ class _Proof:
     """It is in units of the model's cost, as ``value`` is."""
 
     @property
-    def picks(self) -> list[int]:
-        return picks_of(self.model, self.values)
+    def spread(self) -> Spread:
+        return spread_of(self.model, self.values)
 
     @property
     def rate(self) -> float | None:
         """What the plan was made for, or reaches."""
         if self.model.rate is None:
             return self.model.of.problem.workload.sizing_per_s
-        return rate_of(self.model, self.picks, self.values)
+        return rate_of(self.model, self.spread, self.values)
 
 
 def _prove(
@@ -125,32 +126,32 @@ def _prove(
     def left() -> float:
         return max(0.0, effort.time_limit_s - (time.perf_counter() - began))
 
-    whole = program(None)
-    found = _by_parts(whole, program, anneal, effort, left)
+    everything = program(None)
+    found = _by_parts(everything, program, anneal, effort, left)
     if found is None or _cutoff(found, effort) <= found.bound + CLOSE * abs(found.value) or not left():
-        return found or _direct(whole, effort, left())
+        return found or _direct(everything, effort, left())
     # The parts left it open, which only a solver that is wrong about one of them can do.
-    direct = _direct(whole, effort, left())
-    if direct is None or direct.value * whole.scale > found.value * found.model.scale:
+    direct = _direct(everything, effort, left())
+    if direct is None or direct.value * everything.scale > found.value * found.model.scale:
         return found
     return direct
 
 
 def _by_parts(
-    whole: Model,
+    everything: Model,
     program: Callable[[Allowed | None], Model],
     anneal: Callable[[Model, Relaxation, Penalties], list[int] | None],
     effort: Effort,
     left: Callable[[], float],
 ) -> _Proof | None:
     """``None`` where the program is small, has no relaxation, or its kernel no plan."""
-    relaxed = relax(whole.program, left()) if len(whole.program.lower) > DIRECT else None
+    relaxed = relax(everything.program, left()) if len(everything.program.lower) > DIRECT else None
     if relaxed is None:
         return None
-    dear = penalties(whole, relaxed)
-    picks = anneal(whole, relaxed, dear)
-    first = program(_with(kernel(whole, relaxed, dear), picks))
-    to_first = whole.scale / first.scale
+    dear = penalties(everything, relaxed)
+    picks = anneal(everything, relaxed, dear)
+    first = program(_with(kernel(everything, relaxed, dear), None if picks is None else whole(picks)))
+    to_first = everything.scale / first.scale
     bound = relaxed.bound * to_first
     found = _started(first, picks, bound)
     if found is None or _cutoff(found, effort) > bound:
@@ -170,12 +171,15 @@ def _by_parts(
     if cutoff <= bound:
         return found
     room = (cutoff - bound + 1e-7 * abs(found.value)) / to_first
-    return _improved(program(_with(undecided(whole, dear, room), found.picks)), found, cutoff, effort, left())
+    # A choice of which a plan takes a little is not ruled out by what taking all of it would cost.
+    rest = everything if everything.splits else program(_with(undecided(everything, dear, room), found.spread))
+    return _improved(rest, found, cutoff, effort, left())
 
 
 def _started(model: Model, picks: list[int] | None, bound: float) -> _Proof | None:
     """An annealed plan, where there is one."""
-    point = point_of(model, picks, model.of.problem.workload.sizing_per_s) if picks is not None else None
+    rate = model.of.problem.workload.sizing_per_s
+    point = point_of(model, whole(picks), rate) if picks is not None else None
     if point is None:
         return None
     value = sum(cost * at for cost, at in zip(model.program.cost, point, strict=True))
@@ -187,10 +191,11 @@ def _cutoff(found: _Proof, effort: Effort) -> float:
     return found.value - effort.gap * abs(found.value)
 
 
-def _with(allowed: Allowed, picks: list[int] | None) -> Allowed:
+def _with(allowed: Allowed, spread: Spread | None) -> Allowed:
     """The plan's own choices are always allowed."""
-    for o, pick in enumerate(picks or ()):
-        allowed[o][pick] = True
+    for o, shares in enumerate(spread.shares if spread is not None else ()):
+        for pick in shares:
+            allowed[o][pick] = True
     return allowed
 
 
@@ -230,26 +235,26 @@ def _annealed(model: Model, objective: Objective, relaxed: Relaxation, dear: Pen
     return incumbent(of, rules, rounded(model, relaxed), STEPS_PER_OP * len(of.ops))
 
 
-def _value(of: Instance, objective: Objective, picks: list[int], rate: float | None) -> float | None:
-    count = evaluate.replicas(of, picks, rate)
+def _value(of: Instance, objective: Objective, spread: Spread, rate: float | None) -> float | None:
+    count = evaluate.replicas(of, spread, rate)
     match objective:
         case "latency":
-            return evaluate.timing(of, picks).seconds
+            return evaluate.timing(of, spread).seconds
         case "energy":
-            return evaluate.joules_per_run(of, picks)
+            return evaluate.joules_per_run(of, spread)
         case "cost" if rate is not None:
-            return evaluate.usd_per_hour(of, picks, count, rate)
+            return evaluate.usd_per_hour(of, spread, count, rate)
         case "cost":
-            return evaluate.usd_per_run(of, picks, count, rate)
+            return evaluate.usd_per_run(of, spread, count, rate)
         case "throughput":
             return rate
 
 
-def solution(of: Instance, objective: Objective, picks: list[int], rate: float | None, bound: float) -> Solution:
+def solution(of: Instance, objective: Objective, spread: Spread, rate: float | None, bound: float) -> Solution:
     """Everything that follows from the choices; replicas are the fewest that carry the rate."""
-    count = evaluate.replicas(of, picks, rate)
-    timed = evaluate.timing(of, picks)
-    value = _value(of, objective, picks, rate)
+    count = evaluate.replicas(of, spread, rate)
+    timed = evaluate.timing(of, spread)
+    value = _value(of, objective, spread, rate)
     assert value is not None
     # A bound that rounding put on the wrong side of the plan it bounds would read as a negative gap.
     bound = max(bound, value) if objective == "throughput" else min(bound, value)
@@ -257,15 +262,23 @@ def solution(of: Instance, objective: Objective, picks: list[int], rate: float |
         objective=objective,
         value=value,
         bound=bound,
-        assignment={op.id: option.choice for op, option in zip(of.ops, evaluate.picked(of, picks), strict=True)},
+        shares={
+            op.id: _shares(options, shares)
+            for op, options, shares in zip(of.ops, of.options, spread.shares, strict=True)
+        },
         replicas={of.configurations[k].name: number for k, number in sorted(count.items())},
         seconds=timed.seconds,
         critical_path=tuple(of.ops[o].id for o in timed.path),
-        usd_per_hour=evaluate.usd_per_hour(of, picks, count, rate),
-        usd_per_run=evaluate.usd_per_run(of, picks, count, rate),
-        joules_per_run=evaluate.joules_per_run(of, picks),
-        throughput_per_s=evaluate.sustained_per_s(of, picks, count),
-        usage=evaluate.usage(of, picks, count, rate),
+        usd_per_hour=evaluate.usd_per_hour(of, spread, count, rate),
+        usd_per_run=evaluate.usd_per_run(of, spread, count, rate),
+        joules_per_run=evaluate.joules_per_run(of, spread),
+        throughput_per_s=evaluate.sustained_per_s(of, spread, count),
+        usage=evaluate.usage(of, spread, count, rate),
         left_out=(),
         solve_s=0.0,
     )
+
+
+def _shares(options: tuple[Option, ...], shares: Mapping[int, float]) -> tuple[Share, ...]:
+    found = [Share(options[pick].choice, share) for pick, share in sorted(shares.items())]
+    return tuple(sorted(found, key=lambda each: -each.share))

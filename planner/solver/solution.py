@@ -10,20 +10,28 @@ from orchestrator.planner.solver.problem import Choice, Objective
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """The part of an op's executions that one choice takes."""
+
+    choice: Choice
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
-    """A plan with its proof. All figures follow from ``assignment`` and ``replicas`` alone."""
+    """A plan with its proof. All figures follow from ``shares`` and ``replicas``, and the ways that bytes take."""
 
     objective: Objective
     value: float
     """USD/h at a rate or USD per run alone (cost), s (latency), runs/s (throughput), J per run (energy)."""
     bound: float
     """Proved: no plan is better than this."""
-    assignment: Mapping[str, Choice]
-    """It has the choice of each op."""
+    shares: Mapping[str, tuple[Share, ...]]
+    """It has the choices that each op uses, largest share first; without a rate one each."""
     replicas: Mapping[str, int]
     """It has the replicas of the configurations that are used."""
     seconds: float
-    """They are those of a run, along the critical path."""
+    """They are those of a run along the critical path, with the slowest choice that each op uses."""
     critical_path: tuple[str, ...]
     usd_per_hour: float | None
     """``None``: a price is unknown."""
@@ -37,6 +45,11 @@ class Solution:
     solve_s: float
     open_because: str | None = None
     """Why the gap is larger than was asked for; ``None`` where the plan is as good as was asked."""
+
+    @property
+    def assignment(self) -> Mapping[str, Choice]:
+        """The choice that takes most of each op."""
+        return {op: shares[0].choice for op, shares in self.shares.items()}
 
     @property
     def gap(self) -> float:

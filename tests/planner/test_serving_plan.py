@@ -119,6 +119,23 @@ def test_cost_takes_no_more_than_the_rate_needs() -> None:
     assert used(few.plan) < used(many.plan)
 
 
+def test_unlike_devices_share_the_load() -> None:
+    """What the kinds of device can do apart they can do together, and equal devices in two pools as much as in one."""
+
+    def most(*kinds: tuple[str, int]) -> float:
+        return served("llama-3.1-8b", kinds=kinds, tpot_s=0.05).plan.tokens_per_s
+
+    both = most(("h100-sxm", 8), ("l40s", 4))
+    assert both >= (most(("h100-sxm", 8)) + most(("l40s", 4))) * (1 - 1e-3)
+    found = served("llama-3.1-8b", kinds=(("h100-sxm", 8), ("l40s", 4)), tpot_s=0.05)
+    assert {each.pool for each in found.plan.workers} == {"h100-sxm", "l40s"}
+    assert found.plan.tpot_s == max(
+        found.workers[each.pool, each.shape].performance.tpot_s
+        for each in found.plan.workers
+        if each.shape.mode != "prefill"
+    )
+
+
 def test_experts_may_be_spread() -> None:
     found = served("gpt-oss-120b")
     assert any(shape.expert > 1 for _, shape in found.workers)

@@ -204,7 +204,7 @@ def test_a_plan_of_an_engine_nobody_knows_says_that_it_was_not(tmp_path: Path) -
 
 def test_overload_that_only_the_simulator_sees_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = one_engine(tmp_path, options={"max_num_seqs": 8})
-    monkeypatch.setattr(planning_module, "at_rate", lambda plan, rate_per_s: plan)
+    monkeypatch.setattr(planning_module, "at_rate", lambda plan, rate_per_s, samples: plan)
     with pytest.raises(PlanError) as caught:
         planning_asked(cluster, rate_per_s=5.0)
     assert caught.value.code == "ORCH-P021"

@@ -16,7 +16,8 @@ from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.cluster_file import read_cluster
 from orchestrator.planner.dataflow import dependencies, rounds
-from orchestrator.planner.placement import Workload
+from orchestrator.planner.explain import render
+from orchestrator.planner.placement import Workload, solve
 from orchestrator.planner.plan import Objective, Plan, Site
 from orchestrator.planner.planning import Asked, Planning
 from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, as_sited, problem_of, sited, unsited
@@ -233,7 +234,7 @@ def test_what_is_split_takes_nobodys_name(tmp_path: Path) -> None:
     siting = Siting(planning()._greedy(anywhere(cluster(tmp_path)), "latency"), cluster(tmp_path, text=more), {}, False)
     chosen = {"small on 1 x h100": 2, "small on 2 x h100": 1, "small-2 on 8 x h100-1": 1}
     assert chosen.keys() <= siting.ways.keys()
-    found = sited(SimpleNamespace(replicas=chosen, assignment={}), siting).cluster  # type: ignore[arg-type]
+    found = sited(SimpleNamespace(replicas=chosen, assignment={}, shares={}), siting).cluster  # type: ignore[arg-type]
     for names in ([each.name for each in found.devices], [each.name for each in found.engines]):
         assert len(set(names)) == len(names)
     assert {each.name: each.count for each in found.devices}["h100-1"] == 8
@@ -280,3 +281,65 @@ def test_a_site_is_started_with_all_that_it_says() -> None:
     }
     alone = as_sited(engine, site.model_copy(update={"replicas": 1, "pipeline_parallel": 1, "batch": None}))
     assert alone.options == {"dtype": "auto", "tensor_parallel_size": 2, "extra": {"seed": 1}}
+
+
+SPLIT = """
+[[device]]
+name = "cpu"
+type = "x86"
+cores = 16
+memory_bytes = 64e9
+
+[[device]]
+name = "a"
+type = "h100-sxm"
+count = 2
+usd_per_hour = 2.5
+
+[[device]]
+name = "b"
+type = "l40s"
+count = 4
+usd_per_hour = 0.9
+
+[[engine]]
+name = "small"
+kind = "vllm"
+model = "meta-llama/Llama-3.1-8B"
+"""
+
+
+@workflow
+def one_call(question: str) -> str:
+    """One call."""
+    return llm(f"Question: {question}", max_tokens=400)
+
+
+def test_a_load_that_no_pool_carries_is_shared_by_two(tmp_path: Path) -> None:
+    traced = one_call.trace()
+    level2, _ = run_pipeline(traced.module)
+    subject = Planning(level2, traced.hash)
+    offered = cluster(tmp_path, text=SPLIT)
+    estimate = subject._greedy(anywhere(offered), "latency")
+
+    def most(*devices: str) -> float:
+        there = offered.model_copy(update={"devices": tuple(each for each in offered.devices if each.name in devices)})
+        return solve(problem_of(Siting(estimate, there, {}, batched=True), Workload()), "throughput").value
+
+    rate = 0.9 * most("a", "b")
+    assert rate > max(most("a"), most("b"))
+    plan = subject.plan(Asked(offered, "cost", rate_per_s=rate))
+    [call] = [op for op in plan.ops if op.kind == "decode"]
+    assert call.place == f"engine:{call.shares[0].engine}"
+    assert len(call.shares) > 1
+    assert {each.engine for each in call.shares} == {site.engine for site in plan.sites} == set(plan.utilisation)
+    # Each engine has its share of the calls to do, and each device is on the bill.
+    assert all(0 < share < 1 for share in plan.utilisation.values())
+    assert plan.bill is not None
+    assert plan.bill.usd_per_hour == pytest.approx(
+        sum(
+            (plan.cluster.device(site.device).usd_per_hour or 0.0) * site.replicas * site.tensor_parallel
+            for site in plan.sites
+        )
+    )
+    assert any(f"of the calls on {call.shares[1].engine}" in line for line in render(plan, width=200).splitlines())
