@@ -296,6 +296,8 @@ class ReplicaSet:
             seen = _chars(work.request) / usage.input_tokens
             self._chars_per_token += 0.05 * (seen - self._chars_per_token)
         load.remember(call, usage)
+        if counted is not None:
+            self.router.replied(call, usage.output_tokens / work.request.sampling.samples)
         over = (*hint.supersedes, call.session) if hint.ends or hint.pin_ttl_s == 0 else hint.supersedes
         for session in over:
             gate.control.forget(call.owner, session)
@@ -328,6 +330,7 @@ class ReplicaSet:
             self.clock(),
             prompt_tokens=int(_chars(request) / self._chars_per_token) + 1,
             hint=hint,
+            step=request.op,
         )
         return _Work(request, hint, call, anonymous=request.session is None and hint.program is None)
 

@@ -35,6 +35,10 @@ from orchestrator.runtime.kv.replica_load import Call, ReplicaLoad
 MOST_PROGRAMS: Final = 20_000
 """Programs whose places are remembered, and sessions of those that are over; the ones not heard of for longest are
 forgotten first."""
+MOST_STEPS: Final = 20_000
+"""Steps whose replies are remembered."""
+REPLY_WEIGHT: Final = 0.1
+"""What the latest reply of a step counts in their mean."""
 MOST_FAILURES: Final = 2
 """Failed calls in a row after which a replica is left alone; a single one may be the call's own fault."""
 
@@ -68,6 +72,8 @@ class StickyRouter:
         """Where the sessions of programs were that are over."""
         self._failed_at: dict[str, int] = {}
         """It has where the last call of a session failed, by session."""
+        self._replies: OrderedDict[str, float] = OrderedDict()
+        """It has the mean length of the replies of each step of a workflow; those heard of last stand last."""
         self._numbers = count()
         self._draining: dict[int, asyncio.Event] = {}
         self._down_until_s: dict[int, float] = {}
@@ -77,10 +83,16 @@ class StickyRouter:
         self._gates = (*self._gates, gate)
         self.loads.append(ReplicaLoad(len(self.loads)))
 
-    def call(self, program: str, session: str, now_s: float, *, prompt_tokens: int, hint: KvHint = NO_HINT) -> Call:
-        """A call to be placed; the hint says by when its program should be done, and what of it is left."""
+    def call(
+        self, program: str, session: str, now_s: float, *, prompt_tokens: int, hint: KvHint = NO_HINT, step: str = ""
+    ) -> Call:
+        """A call to be placed; the hint says by when its program should be done, and what of it is left.
+
+        Its reply is expected to be as long as those of the same ``step`` of the workflow were.
+        """
         number, several = next(self._numbers), len(self.loads)
-        output_tokens = sum(load.output_tokens for load in self.loads) / several
+        step = f"{hint.workflow or ''}/{step}"
+        output_tokens = self._replies.get(step) or sum(load.output_tokens for load in self.loads) / several
         alone_s = sum(load.alone_s(prompt_tokens, output_tokens) for load in self.loads) / several
         arrival_s = hint.program_arrival_s
         return Call(
@@ -93,9 +105,17 @@ class StickyRouter:
             ready_s=now_s,
             started_s=now_s if arrival_s is None else min(arrival_s, now_s),
             remaining_s=hint.critical_path_s or 0.0,
+            step=step,
             predicted_s=alone_s if hint.call_s is None else hint.call_s,
             deadline_s=inf if hint.deadline_s is None else hint.deadline_s,
         )
+
+    def replied(self, call: Call, tokens: float) -> None:
+        """A call was answered with so many tokens, which says something about the next ones of its step."""
+        known = self._replies.pop(call.step, tokens)
+        self._replies[call.step] = known + REPLY_WEIGHT * (tokens - known)
+        if len(self._replies) > MOST_STEPS:
+            self._replies.popitem(last=False)
 
     def key_s(self, call: Call, index: int, now_s: float) -> float:
         """The call's place among those that wait for a slot at a replica, by the policy's order."""

@@ -16,6 +16,7 @@ from orchestrator.planner.policies.view import ReplicaView, RequestView
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.kv import routing
 from orchestrator.runtime.kv.admission import AdmissionOptions, CapOptions, ProgramGate
+from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replica_load import Call, ReplicaLoad
 from orchestrator.runtime.kv.routing import RoutingOptions, StickyRouter
 
@@ -193,6 +194,29 @@ def test_every_dispatch_policy_of_the_planner_places_programs(name: str) -> None
     busy(of, 1, 4, 4000)
     if name != "round-robin+fcfs":
         assert placed(of, "next") == 2
+
+
+def test_a_reply_is_expected_to_be_as_long_as_those_of_its_step_were() -> None:
+    of = router()
+
+    def expected(workflow: str, step: str) -> float:
+        hint = KvHint(workflow=workflow)
+        return of.call("p", "s", 0.0, prompt_tokens=10, hint=hint, step=step).predicted_output_tokens
+
+    unknown = expected("flow", "judge")
+    for _ in range(50):
+        judged = of.call("p", "s", 0.0, prompt_tokens=10, hint=KvHint(workflow="flow"), step="judge")
+        of.replied(judged, 3.0)
+    assert expected("flow", "judge") == pytest.approx(3.0)
+    assert expected("flow", "write") == expected("other", "judge") == unknown
+
+
+def test_steps_that_were_not_heard_of_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.runtime.kv.routing.MOST_STEPS", 2)
+    of = router()
+    for step in "abac":
+        of.replied(of.call("p", "s", 0.0, prompt_tokens=10, step=step), 3.0)
+    assert list(of._replies) == ["/a", "/c"]
 
 
 def test_loads_are_views_for_the_planner() -> None:
