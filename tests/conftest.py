@@ -43,6 +43,7 @@ SHARED = (
     "tests/runtime/engines/test_contract",
     "tests/runtime/engines/test_vllm_",
     "tests/runtime/deploy/test_keeper",
+    "tests/runtime/deploy/test_vllm",
     "tests/runtime/ray/",
 )
 """Files whose tests use the Ray and the engines of the session."""

@@ -19,6 +19,7 @@ from orchestrator.runtime.deploy.keeper import Member, Membership
 from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Chunk, EngineStats, GenerateRequest, Usage, complete
 from orchestrator.runtime.engines.hosted import DIED, coded_in, last_line, streamed
+from orchestrator.runtime.engines.registry import sharing_of
 from orchestrator.runtime.kv.hints import KvHint
 from orchestrator.runtime.kv.replicas import ReplicaSet, replicated
 
@@ -107,16 +108,19 @@ class DeployedReplica:
 class Attachment:
     """The engines of one deployment that a process asks. For one event loop."""
 
-    def __init__(self, deployment: Deployment, found: Membership, wanted: Sequence[str]) -> None:
+    def __init__(self, deployment: Deployment, found: Membership, wanted: Sequence[EngineSpec]) -> None:
+        """``wanted`` says how programs share each engine. Raises ORCH-E016 where it does not."""
         self.deployment = deployment
         self._membership = found
         self._changed = asyncio.Condition()
         self._leaving: set[asyncio.Task[None]] = set()
         self.engines: dict[str, ReplicaSet] = {}
         """The engines by name; each has a replica at least."""
-        for name in wanted:
-            members = [each for each in found.members if each.engine.name == name]
-            self.engines[name] = replicated(name, [self._replica(each) for each in members])
+        for spec in wanted:
+            members = [each for each in found.members if each.engine.name == spec.name]
+            self.engines[spec.name] = replicated(
+                spec.name, [self._replica(each) for each in members], sharing_of(spec)
+            )  # fmt: skip
         self._following = asyncio.get_running_loop().create_task(self._follow())
 
     async def close(self) -> None:
@@ -188,11 +192,11 @@ async def attach(wanted: Mapping[str, EngineSpec], prefer: str) -> list[Attachme
         except RunError:  # it ended meanwhile
             continue
         served = {each.engine.name: each.engine for each in found.members}
-        taken = [each for each, spec in left.items() if each in served and _is_same(spec, served[each])]
+        taken = [spec for name, spec in left.items() if name in served and _is_same(spec, served[name])]
         if taken:
             attached.append(Attachment(deployment, found, taken))
-        for each in taken:
-            del left[each]
+        for spec in taken:
+            del left[spec.name]
     return attached
 
 

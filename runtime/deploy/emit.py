@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.runtime.deploy.layout import EngineGroup, Layout
+from orchestrator.runtime.engines.registry import SHARING
 
 FIRST_PORT: Final = 8000
 IMAGE: Final = "vllm/vllm-openai:latest"
@@ -20,8 +21,8 @@ CPU_IMAGE: Final = "${VLLM_CPU_IMAGE:?set it to an image of vLLM's CPU build}"
 HOST: Final = "127.0.0.1"
 """A server has no key unless it is given one, so it listens on this machine only."""
 _CPU_BLOCK: Final = 32
-_RENAMED: Final = frozenset({"replicas", "start_timeout_s", "num_gpus", "kv", "extra", "kv_cache_gib", "endpoints"})
-"""Options that are ours and none of vLLM's."""
+_OURS: Final = frozenset({"replicas", "start_timeout_s", "num_gpus", "kv", "extra", "kv_cache_gib", *SHARING})
+"""Options that are none of vLLM's."""
 
 
 def vllm_files(layout: Layout) -> dict[str, str]:
@@ -107,7 +108,7 @@ def arguments(group: EngineGroup) -> dict[str, object]:
     }
     if group.device_kind == "cpu":
         found |= {"enforce-eager": True, "block-size": _CPU_BLOCK}
-    given = {**{key: value for key, value in options.items() if key not in _RENAMED}}
+    given = {**{key: value for key, value in options.items() if key not in _OURS}}
     given |= extra if isinstance(extra, dict) else {}
     found |= {key.replace("_", "-"): value for key, value in given.items() if value is not None}
     if group.role != "both":
@@ -172,13 +173,22 @@ def _engines(layout: Layout) -> str:
             "[[engine]]",
             *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()),
         ]
-        lines.append(f"options = {{ endpoints = {json.dumps(urls)} }}")
+        shared = {key: value for key, value in models[name].options.items() if key in SHARING}
+        options = {"endpoints": urls, **shared}
+        lines.append(f"options = {{ {', '.join(f'{key} = {_toml(value)}' for key, value in options.items())} }}")
     return "\n".join([*lines, ""])
 
 
 def _scalar(value: object) -> str:
     """JSON, which YAML and TOML read as well."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def _toml(value: object) -> str:
+    """A table of TOML is no object of JSON."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_scalar(key)} = {_toml(each)}' for key, each in value.items())} }}"
+    return _scalar(value)
 
 
 def _yaml(data: Mapping[str, object], depth: int = 0) -> Iterator[str]:

@@ -23,6 +23,7 @@ from orchestrator.runtime.engines import errors as engine_errors
 from orchestrator.runtime.engines.base import Chunk, GenerateRequest
 from orchestrator.runtime.engines.hosted import EngineHost, coded_in, last_line, put_last
 from orchestrator.runtime.engines.registry import create
+from orchestrator.runtime.kv.replicas import ReplicaSet
 
 MAX_REQUESTS: Final = 10_000
 ROOM_S: Final = 15.0
@@ -37,7 +38,8 @@ class ReplicaHost(EngineHost):
 
     def __init__(self, spec: EngineSpec) -> None:
         put_last(Path.cwd())
-        super().__init__(create(spec))
+        made = create(spec)
+        super().__init__(made.replicas[0] if isinstance(made, ReplicaSet) else made)  # those who ask share it
         self._name = spec.name
         self._under_way = 0
         self._is_leaving = False

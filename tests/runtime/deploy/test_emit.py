@@ -61,6 +61,15 @@ def test_the_cluster_file_reaches_every_replica() -> None:
             check_options(each)
 
 
+def test_how_programs_share_an_engine_is_said_where_it_is_asked() -> None:
+    options = {"policy": "round-robin+fcfs", "tenants": {"a team": 2.0, "b": 1}}
+    files = vllm_files(layout_of(plan([vllm(options=options)])))
+    (table,) = tomllib.loads(files["engines.toml"])["engine"]
+    assert {key: table["options"][key] for key in options} == options
+    assert not {"policy", "tenants"} & read(files, "main.yaml").keys()
+    check_options(EngineSpec(**table))
+
+
 def test_compose_starts_each_replica_on_its_devices() -> None:
     services = read(compose_files(two_engines()), "compose.yaml")["services"]
     assert list(services) == ["big-1", "small-1", "small-2", "small-3"]
