@@ -131,8 +131,8 @@ def _asked(asked: Asked) -> Key:
     """What tells two plans that are asked for apart."""
     cluster = asked.cluster.model_dump_json(context=WITH_CREDENTIALS)
     bounds = (asked.objective, asked.rate_per_s, asked.sla_s)
-    sited = None if asked.sited is None else asked.sited.to_json()
-    return (cluster, *bounds, frozenset(asked.corrections.items()), sited)
+    plans = [None if each is None else each.to_json() for each in (asked.sited, asked.kept)]
+    return (cluster, *bounds, frozenset(asked.corrections.items()), *plans, asked.strict)
 
 
 def _compile(workflow: Workflow[..., Any], asked: Asked, in_order: bool) -> Compiled:

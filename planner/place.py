@@ -40,18 +40,20 @@ def plan_graph(
     *,
     ir_hash: str = "",
     engine_of: Mapping[str, str] | None = None,
+    place_of: Mapping[str, str] | None = None,
 ) -> Plan:
     """Plan a module that has been read already; places and resources go into the graph's nodes and the module's ops.
 
-    ``engine_of`` names the engine of model calls (by op id) that are placed already, by the exact placement.
+    ``engine_of`` names the engine of model calls (by op id) that are placed already, by the exact placement or in an
+    earlier plan, and ``place_of`` the places of other ops that are.
     ``ir_hash`` is of what the module means, and kept in the plan so that one can tell what it was made for.
     Raises :class:`PlanError`, with everything that is wrong: ORCH-P010 nobody serves a model, ORCH-P011 a model fits
     nowhere, ORCH-P012 an op that cannot be priced, ORCH-P013 an unknown objective, ORCH-P014 an engine does not take
-    what a call asks for.
+    what a call asks for, ORCH-P095 an op cannot run at its place in ``place_of``.
     """
     if objective not in OBJECTIVES:
         raise PlanError("ORCH-P013", f"unknown objective {objective!r}", fix=f"use one of {', '.join(OBJECTIVES)}")
-    placer = Placer(cluster, objective, engine_of)
+    placer = Placer(cluster, objective, engine_of, place_of)
     estimator = Estimator(graph, placer)
     outcome = estimator.run()
     problems = [*placer.diagnostics, *estimator.diagnostics.values()]

@@ -52,13 +52,21 @@ class Placement:
 
 
 class Placer:
-    """Places ops on one cluster: calls in ``engine_of`` (by op id) on that engine, all others greedily.
+    """Places ops on one cluster: model calls in ``engine_of`` (by op id) on that engine, other ops in ``place_of``
+    there, and all the rest greedily.
 
     Problems are collected in ``diagnostics``, so that all are reported together.
     """
 
-    def __init__(self, cluster: Cluster, objective: Objective, engine_of: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        objective: Objective,
+        engine_of: Mapping[str, str] | None = None,
+        place_of: Mapping[str, str] | None = None,
+    ) -> None:
         self.cluster = cluster
+        self._place_of = place_of or {}
         self._engine_of = engine_of or {}
         self.objective = objective
         self.servings = {engine.name: resolve(engine, cluster) for engine in cluster.engines}
@@ -69,7 +77,7 @@ class Placer:
         here = max(self._cpu.cores, 1) if self._cpu else 1
         everywhere = sum(each.cores * each.count for each in cluster.devices if each.kind == "cpu")
         self._cores = Cores(here, max(here, everywhere))
-        self._chosen: dict[tuple[str, Work], Chosen] = {}
+        self._chosen: dict[tuple[str, Work, str | None], Chosen] = {}
 
     def model_call(self, node: Node, model: str) -> Placement | None:
         """The engine for ``model``; ``None`` (and a diagnostic, once for each model) when there is none."""
@@ -90,6 +98,12 @@ class Placer:
     def call(self, node: Node) -> Placement | None:
         """A person, bookkeeping, or a tool that a pass or the user has placed; ``None`` for a tool whose place is to be
         chosen (:meth:`tool`)."""
+        own = self._given(node)
+        if own is not None and self._place_of.get(node.id, own.place) != own.place:
+            self._refuse(node, own.place)
+        return own
+
+    def _given(self, node: Node) -> Placement | None:
         given, kind = node.attrs.get("place"), node.attrs.get("kind")
         callee = str(node.attrs.get("callee", ""))
         device = self._cpu.name if self._cpu else None
@@ -108,12 +122,20 @@ class Placer:
     def tool(self, node: Node, work: Work) -> tuple[Placement, Chosen]:
         """The cheapest place for a tool, and what a call costs there beside the seconds of its function."""
         effects = str(node.attrs.get("effects", "once"))
-        chosen = self._chosen.get((effects, work))
+        wanted = self._place_of.get(node.id)
+        chosen = self._chosen.get((effects, work, wanted))
         if chosen is None:
-            chosen = cheapest(work, effects, self._cores, ray=self.cluster.ray)
-            self._chosen[effects, work] = chosen
+            chosen = cheapest(work, effects, self._cores, ray=self.cluster.ray, at=wanted)
+            self._chosen[effects, work, wanted] = chosen
+        if wanted is not None and chosen.place != wanted:
+            self._refuse(node, chosen.place)
         device = self._cpu.name if self._cpu else None
         return Placement(chosen.place, device, alternatives=chosen.alternatives), chosen
+
+    def _refuse(self, node: Node, own: str) -> None:
+        refused = _cannot_run_at(node, self._place_of[node.id], own)
+        if refused not in self.diagnostics:  # a loop's body is walked more than once
+            self.diagnostics.append(refused)
 
     def cpu_use(self, seconds: Interval) -> tuple[Interval | None, Interval]:
         """What ``seconds`` of one core cost (``None``: unknown), and how long they keep the whole CPU from others.
@@ -129,8 +151,8 @@ class Placer:
     def _choose(self, node: Node, model: str) -> Placement | None:
         if not self.servings:
             return unassigned(model)
-        serving = [s for s in self.servings.values() if model in (DEFAULT_MODEL, s.engine.model, s.engine.name)]
-        serving = serving or [s for s in self.servings.values() if s.engine.kind == "scripted"]  # a script is any model
+        serving = [s for s in self.servings.values() if model in _names(s.engine)]
+        serving = serving or [s for s in self.servings.values() if serves(s.engine, model)]
         if not serving:
             self.diagnostics.append(_nobody_serves(node, model, self.servings))
             return None
@@ -152,6 +174,15 @@ class Placer:
         if self.objective == "cost":
             return cost.cost_usd is None, cost.cost_usd.mid if cost.cost_usd else cost.seconds.mid
         return False, cost.seconds.mid
+
+
+def serves(engine: EngineSpec, model: str) -> bool:
+    """Whether an engine answers calls of a model; a script is any model."""
+    return engine.kind == "scripted" or model in _names(engine)
+
+
+def _names(engine: EngineSpec) -> tuple[str, ...]:
+    return DEFAULT_MODEL, engine.model, engine.name
 
 
 def unassigned(model: str) -> Placement:
@@ -197,6 +228,15 @@ def _is_a_guess(serving: Serving) -> bool:
     """Whether the size of the model is not known: then it is the engine that says whether it fits."""
     replica = serving.replica
     return replica is not None and not replica.facts.known and replica.parallel <= replica.device.count
+
+
+def _cannot_run_at(node: Node, wanted: str, own: str) -> Diagnostic:
+    return Diagnostic(
+        "ORCH-P095",
+        f"the plan runs `{node.id}` at {wanted!r}, where it cannot run; it can at {own!r}",
+        node.where,
+        fix="plan the workflow again with `orch plan TARGET --out FILE`",
+    )
 
 
 def _nobody_serves(node: Node, model: str, servings: Mapping[str, Serving]) -> Diagnostic:

@@ -25,10 +25,11 @@ from orchestrator.planner.interval import Interval
 from orchestrator.planner.resources import Resources
 from orchestrator.whole_file import write_whole
 
-PLAN_VERSION: Final = 2
+PLAN_VERSION: Final = 3
 """Raised by one whenever a reader of the previous version would misread the JSON, or refuse it."""
-READABLE: Final = (1, PLAN_VERSION)
-"""Versions that are read; of version 1, what a plan says of shares and sites is what the defaults say."""
+READABLE: Final = (1, 2, PLAN_VERSION)
+"""Versions that are read; of version 1, what a plan says of shares and sites is what the defaults say, and the ops of
+both earlier ones are known by their labels alone."""
 
 Objective = Literal["latency", "cost", "throughput", "energy"]
 """Least seconds of a run, least USD, most runs per second, least joules."""
@@ -56,6 +57,9 @@ class OpPlan(BaseModel):
     ``tool``, ``retrieve``, ``ask``, ``prompt``, ``chat``, ``const``, ``field``, ``builtin``."""
     what: str = ""
     """What it does, in the user's terms: the tool's name, the model, the bound of a loop."""
+    meaning: str = ""
+    """A hash of what it says for itself (:mod:`orchestrator.planner.meaning`), by which a plan in a file knows it;
+    empty: not computed."""
     place: str
     """``inline`` | ``async`` | ``thread`` | ``ray-task`` | ``ray-actor`` | ``human`` | ``engine:NAME``."""
     device: str | None = None
@@ -108,6 +112,8 @@ class OpPlan(BaseModel):
             raise ValueError(
                 f"the shares of `{self.id}` add up to {sum(each.share for each in self.shares):g}, and not to 1"
             )
+        if len({each.engine for each in self.shares}) != len(self.shares):
+            raise ValueError(f"`{self.id}` has two shares on the same engine")
         if self.shares and self.place != f"engine:{self.shares[0].engine}":
             raise ValueError(f"`{self.id}` is at {self.place!r}, and its largest share at {self.shares[0].engine!r}")
         return self
@@ -297,6 +303,18 @@ class Plan(BaseModel):
             strangers = [each.engine for each in op.shares if f"engine:{each.engine}" not in engines]
             if strangers:
                 raise ValueError(f"`{op.id}` has shares on {', '.join(strangers)}, which the cluster does not have")
+        return self
+
+    @model_validator(mode="after")
+    def _sites_are_of_engines(self) -> Self:
+        devices = {device.name for device in self.cluster.devices}
+        engines = {engine.name for engine in self.cluster.engines}
+        for site in self.sites:
+            if site.engine not in engines or site.device not in devices:
+                raise ValueError(f"engine {site.engine!r} is put on {site.device!r}: the cluster has not both of them")
+        twice = [(site.engine, site.device, site.role) for site in self.sites]
+        if len(set(twice)) != len(twice):
+            raise ValueError("an engine is put on the same device twice")
         return self
 
     @cached_property

@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.errors import PlanError
 from orchestrator.planner import place
 from orchestrator.planner.bill import bill
+from orchestrator.planner.binding import bind
 from orchestrator.planner.breakdown import batch_cap, speed, spent
 from orchestrator.planner.choice import KEPT, TOO_SLOW, Candidate, best, fastest, keeps, rejected
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.graph import Graph, Region, read
+from orchestrator.planner.meaning import meanings
 from orchestrator.planner.observations import Corrections, corrected
 from orchestrator.planner.plan import Objective, OpPlan, Plan
 from orchestrator.planner.promises import check_promises
@@ -59,6 +61,10 @@ class Asked:
     corrections: Corrections = field(default_factory=dict)
     sited: Plan | None = None
     """An earlier plan on this cluster whose sites are kept, and its model calls where they are."""
+    kept: Plan | None = None
+    """A plan that is to be run as it stands: ops that are as it knows them keep their places, on its cluster."""
+    strict: bool = False
+    """Whether any other op is refused, in place of being placed anew."""
     told: bool = True
     """Whether somebody reads the plan, with its tail, its bill and the plans that lost. Where nothing is to be chosen a
     run needs none of them, and they take longer than placing."""
@@ -96,16 +102,23 @@ class Planning:
         places.
 
         Raises what :func:`orchestrator.planner.place.plan_graph` raises, and :class:`PlanError` ORCH-P020 when no plan
-        keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown.
+        keeps the SLA, ORCH-P021 when every plan is overloaded, ORCH-P022 when the objective's figures are unknown. For
+        a plan that is kept: what :func:`orchestrator.planner.binding.bind` raises, and ORCH-P094 when it has to be the
+        same.
         """
         plan = self._chosen(asked)
         if not asked.told:
-            if plan is not self._last:  # of several that were tried
+            if asked.kept is None and plan is not self._last:  # of several that were tried
                 self._place(plan.cluster, "latency", _engine_of(plan))
             return plan
-        return plan.model_copy(update={"bill": bill(plan), "undeclared": undeclared(self._graph, plan)})
+        meaning = meanings(self._graph)
+        ops = tuple(op.model_copy(update={"meaning": meaning[op.id]}) for op in plan.ops)
+        update = {"ops": ops, "bill": bill(plan), "undeclared": undeclared(self._graph, plan)}
+        return plan.model_copy(update=update)
 
     def _chosen(self, asked: Asked) -> Plan:
+        if asked.kept is not None:
+            return self._bound(asked.kept, asked)
         if unsited(asked.cluster):
             return self._sited(asked)
         if asked.sited is not None and asked.sited.sites:
@@ -218,6 +231,26 @@ class Planning:
         plan = rented(self.complete(placed, asked).model_copy(update={"sites": before.sites}))
         return plan.model_copy(update={"objective": asked.objective, "sla_s": asked.sla_s})
 
+    def _bound(self, before: Plan, asked: Asked) -> Plan:
+        """The plan of a file for the workflow as it is now."""
+        binding = bind(before, self._graph)
+        placed = self._place(
+            binding.plan.cluster,
+            _greedy_objective(before.objective),
+            {name: engine for name, engine in _engine_of(binding.plan).items() if name in binding.kept},
+            binding.place_of,
+        )
+        differing = binding.differing(placed)
+        if asked.strict:
+            binding.require_same(placed)
+        made = binding.onto(placed)
+        if not differing:
+            return made
+        again = replace(asked, rate_per_s=before.rate_per_s)
+        note = f"the workflow has changed since it was planned, and these ops are planned again: {'; '.join(differing)}"
+        done = rented(self.complete(made, again))
+        return done.model_copy(update={"notes": (*done.notes, note)})
+
     def complete(self, plan: Plan, asked: Asked) -> Plan:
         """A plan as the placement makes it, with batch caps, what seconds go into, corrections, waiting and the tail.
 
@@ -272,8 +305,16 @@ class Planning:
     def _greedy(self, cluster: Cluster, objective: Objective) -> Plan:
         return self._place(cluster, objective)
 
-    def _place(self, cluster: Cluster, objective: Objective, engine_of: Mapping[str, str] | None = None) -> Plan:
-        self._last = place.plan_graph(self._graph, cluster, objective, ir_hash=self._ir_hash, engine_of=engine_of)
+    def _place(
+        self,
+        cluster: Cluster,
+        objective: Objective,
+        engine_of: Mapping[str, str] | None = None,
+        place_of: Mapping[str, str] | None = None,
+    ) -> Plan:
+        self._last = place.plan_graph(
+            self._graph, cluster, objective, ir_hash=self._ir_hash, engine_of=engine_of, place_of=place_of
+        )
         return self._last
 
     def _detailed(self, op: OpPlan, serving: Serving | None) -> OpPlan:

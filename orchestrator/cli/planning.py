@@ -1,16 +1,19 @@
-"""What ``orch plan`` and ``orch explain`` share: from a target and options to plans."""
+"""What commands share that plan, and those that run a plan: from a target and options to plans."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.errors import UsageError
+
 if TYPE_CHECKING:
     from orchestrator.cli.target import Target
+    from orchestrator.compiler import Compiled
     from orchestrator.dsl.workflow import Workflow
     from orchestrator.planner.cluster import Cluster
     from orchestrator.planner.observations import Corrections
@@ -34,6 +37,23 @@ calibration_option = click.option(
 )
 
 
+plan_option = click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run as this plan of `orch plan --out` says; what the code has changed since is planned again.",
+)
+strict_option = click.option("--strict", is_flag=True, help="Refuse a --plan that does not fit as it stands.")
+
+
+def bound_options(command: Command) -> Command:
+    """:func:`planning_options`, ``--plan`` and ``--strict``."""
+    for option in (strict_option, plan_option):
+        command = option(command)
+    return planning_options(command)
+
+
 def planning_options(command: Command) -> Command:
     """``--objective``, ``--rate``, ``--sla`` and ``--no-calibration``."""
     for option in (calibration_option, sla_option, rate_option, objective_option):
@@ -49,6 +69,7 @@ class EngineOptions:
     engine: Kind | None
     base_url: str | None
     cluster_file: Path | None
+    policy: str | None = None
 
     @property
     def given(self) -> bool:
@@ -59,7 +80,7 @@ class EngineOptions:
         """The cluster for a target, whose app may have a model of its own. Raises ``UsageError`` and ``PlanError``."""
         from orchestrator.cli.engines import EngineChoice
 
-        choice = EngineChoice(self.model, self.engine, self.base_url, self.cluster_file)
+        choice = EngineChoice(self.model, self.engine, self.base_url, self.cluster_file, policy=self.policy)
         return choice.for_app(target.app).cluster()
 
 
@@ -95,6 +116,78 @@ def wanted(objective: Objective | None, rate: str | None, sla: str | None, no_ca
     from orchestrator.cli.quantities import per_second, seconds
 
     return Wanted(objective, per_second(rate, "--rate"), seconds(sla, "--sla"), not no_calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line says of the plan to run: one of a file, or what to plan for."""
+
+    want: Wanted = field(default_factory=Wanted)
+    file: Path | None = None
+    strict: bool = False
+    ray_address: str | None = None
+
+    def compiled(self, workflow: Workflow[..., Any], engines: EngineOptions, target: Target) -> Compiled:
+        """The workflow by that plan; what the code has changed since the plan was made is told.
+
+        Raises ``UsageError`` ORCH-U002 for options that contradict each other, and what planning raises.
+        """
+        from orchestrator.cli.screen import say
+        from orchestrator.compiler import compile_as
+
+        if self.file is None:
+            if self.strict:
+                raise UsageError("ORCH-U002", "--strict is about a plan, and none is given", fix="add --plan FILE")
+            asked, problems = self.want.asked(engines.cluster(target))
+            for each in problems:
+                say(f"warning: {each}", colour="yellow")
+            return compile_as(workflow, asked)
+        asked = self._kept(self.file, engines, target)
+        found = compile_as(workflow, asked)
+        for note in found.plan.notes:
+            if asked.kept is not None and note not in asked.kept.notes:
+                say(f"note: {note}")
+        return found
+
+    def words(self) -> list[str]:
+        """The options as words of a command."""
+        want = self.want
+        given: dict[str, object] = {
+            "--plan": self.file,
+            "--objective": want.objective,
+            "--rate": None if want.rate_per_s is None else f"{want.rate_per_s:g}/s",
+            "--sla": None if want.sla_s is None else f"{want.sla_s:g}s",
+        }
+        flags = {"--strict": self.strict, "--no-calibration": not want.calibrated}
+        words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        return words + [name for name, value in flags.items() if value]
+
+    def _kept(self, file: Path, engines: EngineOptions, target: Target) -> Asked:
+        from orchestrator.planner.binding import at_home, is_local, require_machine
+        from orchestrator.planner.machine import detect
+        from orchestrator.planner.plan import Plan
+        from orchestrator.planner.planning import Asked
+        from orchestrator.planner.portable import located
+
+        want = self.want
+        aims = {"--objective": want.objective, "--rate": want.rate_per_s, "--sla": want.sla_s}
+        if given := [name for name, value in aims.items() if value is not None]:
+            message = f"{given[0]} is what a plan is made for, and --plan is made already"
+            fix = f"leave one of them out, or plan again with `orch plan TARGET {given[0]} … --out FILE`"
+            raise UsageError("ORCH-U002", message, fix=fix)
+        if engines.model or engines.engine or engines.base_url or engines.policy:
+            message = "--plan already says what the engines are, so --model, --engine, --base-url and --policy cannot"
+            raise UsageError("ORCH-U021", message, fix="leave them out; --cluster may say what there is to run on")
+        plan = located(Plan.load(file), file)
+        if engines.cluster_file is not None:
+            plan = at_home(plan, engines.cluster(target), str(engines.cluster_file))
+        elif self.ray_address is None:
+            here = detect()
+            if is_local(plan):
+                plan = at_home(plan, here, "this machine")
+            if self.strict:
+                require_machine(plan, here)
+        return Asked(plan.cluster, plan.objective, plan.rate_per_s, plan.sla_s, kept=plan, strict=self.strict)
 
 
 def planning_of(workflow: Workflow[..., Any]) -> Planning:

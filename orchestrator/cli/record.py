@@ -26,9 +26,12 @@ def save_record(
     results."""
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     try:
-        asked = Asked(facts.plan.cluster, corrections=known_corrections()[0])
+        plan = facts.plan
+        if plan.p95_s is None:  # where nothing was to be chosen it is only placed
+            asked = Asked(plan.cluster, corrections=known_corrections()[0])
+            plan = planning_of(workflow).complete(plan, asked)
         record = RunRecord(
-            plan=planning_of(workflow).complete(facts.plan, asked),
+            plan=plan,
             concurrency=min(concurrency, max(len(outcomes), 1)),
             simulated=facts.simulated,
             failed=len(outcomes) - len(results),

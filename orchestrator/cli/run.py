@@ -11,6 +11,7 @@ import click
 from orchestrator.cli.command import Command
 from orchestrator.cli.keeping import keeping_options
 from orchestrator.cli.options import check_writable, debug_option, engine_options, json_option, policy_option
+from orchestrator.cli.planning import bound_options
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.results import Results
     from orchestrator.cli.target import Target
     from orchestrator.compiler import Compiled
+    from orchestrator.planner.plan import Objective
     from orchestrator.running.engines import Kind
     from orchestrator.runtime.program.specs import Limits
 
@@ -109,7 +111,9 @@ def _may_be_left_out(parameter: Parameter) -> str:
     name="run",
     epilog="\b\nExamples:\n"
     "  orch run examples/text2sql\n"
-    "  orch run flow.py:answer -i question='How many?' -m ./model\n\n"
+    "  orch run flow.py:answer -i question='How many?' -m ./model\n"
+    "  orch run flow.py:answer -i question='How many?' --cluster c.toml --objective cost --sla 8s\n"
+    "  orch run flow.py:answer -i question='How many?' --plan plan.json --strict\n\n"
     "Traces go where OTEL_TRACES_EXPORTER (otlp, console) and OTEL_EXPORTER_OTLP_ENDPOINT say, as in any program with "
     "OpenTelemetry.",
 )
@@ -132,6 +136,7 @@ def _may_be_left_out(parameter: Parameter) -> str:
 )
 @engine_options
 @policy_option
+@bound_options
 @click.option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here.")
 @click.option("--budget", metavar="BOUND", help='Stop a run before it exceeds this: "$0.02", "400k tokens", "2 min".')
 @click.option(
@@ -174,6 +179,12 @@ def command(  # noqa: PLR0917 - one parameter an option
     base_url: str | None,
     cluster_file: Path | None,
     policy: str | None,
+    objective: Objective | None,
+    rate: str | None,
+    sla: str | None,
+    no_calibration: bool,
+    plan_file: Path | None,
+    strict: bool,
     ray_address: str | None,
     budget: str | None,
     answers: tuple[str, ...],
@@ -196,27 +207,28 @@ def command(  # noqa: PLR0917 - one parameter an option
     input of a workflow that takes one text, or what the directory's app makes of them.
     """
     from orchestrator.cli.detaching import leave_to_workers, require_detachable
-    from orchestrator.cli.engines import EngineChoice
     from orchestrator.cli.failure import FAILED
     from orchestrator.cli.inputs import as_given
     from orchestrator.cli.job import How, run_job
     from orchestrator.cli.keeping import engine_words, keeping_of
     from orchestrator.cli.learned import pauses_to_learn
     from orchestrator.cli.output import show_job, show_runs, summary, tell_how_to_go_on
+    from orchestrator.cli.planning import Choice, EngineOptions, wanted
     from orchestrator.cli.record import save_record
     from orchestrator.cli.results import kept
     from orchestrator.cli.screen import say
     from orchestrator.cli.static import for_static
     from orchestrator.cli.tracing import traced
-    from orchestrator.compiler import compile as compile_workflow
     from orchestrator.running.engines import guessed_models
 
     del debug
     check_writable(record, "--record")
     found: Target = ctx.meta[TARGET]
     app: App | None = found.app
-    choice = EngineChoice(model, engine, base_url, cluster_file, policy=policy).for_app(app)
-    again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address), *_static(found, own)]
+    engines = EngineOptions(model, engine, base_url, cluster_file, policy)
+    choice = Choice(wanted(objective, rate, sla, no_calibration), plan_file, strict, ray_address)
+    again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address), *choice.words()]
+    again += _static(found, own)
     several = file is not None or app is not None
     keeping = keeping_of(store, ephemeral=ephemeral, run_id=run_id, key=key, many=several, again=again)
     how = How(
@@ -232,7 +244,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     job = _job(found, words, pairs, file, own)
     try:
         workflow, job = for_static(found.workflow, job)
-        compiled = compile_workflow(workflow, choice.cluster())
+        compiled = choice.compiled(workflow, engines, found)
         if detach:
             return leave_to_workers(compiled, job, how, target, as_json=as_json, many=several)
         _require_all(compiled, how)

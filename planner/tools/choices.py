@@ -74,11 +74,12 @@ class Chosen:
     alternatives: tuple[str, ...]
 
 
-def cheapest(work: Work, effects: str, cores: Cores, *, ray: bool) -> Chosen:
-    """The place where the calls that run at once are done first, of those that the effects allow."""
+def cheapest(work: Work, effects: str, cores: Cores, *, ray: bool, at: str | None = None) -> Chosen:
+    """The place where the calls that run at once are done first, of those that the effects allow; ``at``, where it is
+    one of them."""
     barred = {place: why for place in PLACES if (why := _barred(place, work, effects, ray=ray))}
     prices = {place: seconds_of_all(place, work, cores) for place in PLACES if place not in barred}
-    best = min(prices, key=lambda place: prices[place])
+    best = at if at is not None and at in prices else min(prices, key=lambda place: prices[place])
     crowd = f" for {work.at_once:.3g} at once" if work.at_once > 1 else ""
     lost = [
         f"{place}: {duration(price - prices[best])} more than the {duration(prices[best])} of the chosen{crowd}"

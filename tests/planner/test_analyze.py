@@ -161,7 +161,12 @@ def test_simulated_runs_are_labelled() -> None:
         ('"plan": {', '"plam": {', "ORCH-P023", "no `plan`"),
         ('"runs": [', '"runz": [', "ORCH-P023", "no `runs`"),
         ('{\n  "version": 1', '{\n  "version": 9', "ORCH-P023", f"reads version {RECORD_VERSION}"),
-        ('"plan": {\n    "version": 2', '"plan": {\n    "version": 8', "ORCH-P023", f"up to {PLAN_VERSION}"),
+        (
+            f'"plan": {{\n    "version": {PLAN_VERSION}',
+            '"plan": {\n    "version": 8',
+            "ORCH-P023",
+            f"up to {PLAN_VERSION}",
+        ),
     ],
 )
 def test_a_malformed_record_names_file_and_field(tmp_path: Path, old: str, new: str, code: str, says: str) -> None:

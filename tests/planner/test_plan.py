@@ -50,8 +50,9 @@ def test_engine_specs_pickle() -> None:
     assert pickle.loads(pickle.dumps(spec)) == spec
 
 
-def test_a_plan_of_version_1_is_read() -> None:
-    old = small_plan().to_json().replace('"version": 2', '"version": 1')
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_plan_of_an_earlier_version_is_read(version: int) -> None:
+    old = small_plan().to_json().replace(f'"version": {PLAN_VERSION}', f'"version": {version}')
     assert Plan.from_json(old) == small_plan()
 
 

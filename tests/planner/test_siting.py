@@ -263,8 +263,8 @@ def test_the_module_has_the_places_of_the_plan_and_not_of_the_last_that_was_trie
     objectives: tuple[Objective, ...] = ("latency", "cost")
     for objective in objectives:
         compiled = compile_workflow(ask, offered, objective)
-        assert f'place = "{compiled.plan.by_id["llm"].place}"' in compiled.level2
-        assert compiled.level2.count('place = "engine:') == compiled.level2.count(compiled.plan.by_id["llm"].place)
+        taken = compiled.plan.by_id["llm_1"].place
+        assert compiled.level2.count('place = "engine:') == compiled.level2.count(f'place = "{taken}"') > 0
 
 
 def test_a_site_is_started_with_all_that_it_says() -> None:

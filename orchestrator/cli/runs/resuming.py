@@ -9,6 +9,7 @@ import click
 
 from orchestrator.cli.keeping import Keeping, engine_words, store_option, store_url
 from orchestrator.cli.options import debug_option, engine_options, json_option
+from orchestrator.cli.planning import bound_options
 from orchestrator.cli.run import TARGET, RunCommand
 from orchestrator.cli.runs.opening import with_store
 from orchestrator.errors import UsageError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.cli.target import Target
+    from orchestrator.planner.plan import Objective
     from orchestrator.running.engines import Kind
     from orchestrator.runtime.journal.stores.base import Head, Store
 
@@ -37,6 +39,7 @@ class ResumeCommand(RunCommand):
 @click.argument("run_id", metavar="ID")
 @click.argument("target", required=False)
 @engine_options
+@bound_options
 @click.option("--ray-address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here.")
 @click.option("--budget", metavar="BOUND", help="A new budget of the whole run, what it has spent included.")
 @click.option(
@@ -58,6 +61,12 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
     engine: Kind | None,
     base_url: str | None,
     cluster_file: Path | None,
+    objective: Objective | None,
+    rate: str | None,
+    sla: str | None,
+    no_calibration: bool,
+    plan_file: Path | None,
+    strict: bool,
     ray_address: str | None,
     budget: str | None,
     answers: tuple[str, ...],
@@ -75,14 +84,14 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
     the run becomes ready for any worker that has its workflow.
     """
     from orchestrator.cli.app import Case, Job
-    from orchestrator.cli.engines import EngineChoice, require_engine
+    from orchestrator.cli.engines import require_engine
     from orchestrator.cli.inputs import as_given
     from orchestrator.cli.job import How, run_job
     from orchestrator.cli.output import show_runs, tell_how_to_go_on
+    from orchestrator.cli.planning import Choice, EngineOptions, wanted
     from orchestrator.cli.results import kept
     from orchestrator.cli.run import ending, limits_of_budget
     from orchestrator.cli.static import for_static, static_words
-    from orchestrator.compiler import compile as compile_workflow
 
     del debug
     if both := sorted({*keep} & {*again_}):
@@ -92,7 +101,9 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
         _require_target({"--budget": budget, "--answer": answers, "--keep": keep, "--again": again_})
         return _made_ready(run_id, store, as_json=as_json)
     found: Target = ctx.meta[TARGET]
-    again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address)]
+    engines = EngineOptions(model, engine, base_url, cluster_file)
+    choice = Choice(wanted(objective, rate, sla, no_calibration), plan_file, strict, ray_address)
+    again = [target, *engine_words(model, engine, base_url, cluster_file, ray_address), *choice.words()]
     again += static_words(found.workflow, own)
     how = How(
         concurrency=1,
@@ -107,9 +118,7 @@ def resume_command(  # noqa: PLR0917 - one parameter an option
     static = {name: value for name, value in own.items() if value is not None}
     workflow, _ = for_static(found.workflow, Job([Case(run_id, static)]))
     with_store(store, lambda opened: _require_to_go_on(opened, run_id, workflow.name))
-    compiled = compile_workflow(
-        workflow, EngineChoice(model, engine, base_url, cluster_file).for_app(found.app).cluster()
-    )
+    compiled = choice.compiled(workflow, engines, found)
     require_engine(compiled.plan)
     with kept(workflow.name) as results:
         outcomes, facts = run_job(compiled, Job([Case(run_id, {})]), how, results)
