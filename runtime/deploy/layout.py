@@ -10,13 +10,14 @@ custom resource that nodes have under the device's name, and as many GPUs where 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.planner.cluster import Device, DeviceKind, EngineSpec
+from orchestrator.planner.cluster import Cluster, Device, DeviceKind, EngineSpec
 from orchestrator.planner.plan import OpPlan, Plan, Role, Site
 from orchestrator.runtime.deploy import errors
 
@@ -24,6 +25,7 @@ REMOTE: Final = "openai"
 """The kind of engine that somebody else runs."""
 GIB: Final = 2**30
 _TENSOR, _PIPELINE, _DATA = "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"
+_NUMBER: Final = re.compile(r"-\d+$")
 TOOLS: Final = ("inline", "async", "thread", "process", "ray-task", "ray-actor")
 """Where tools run; what has no such place is a model call, a region or a person."""
 
@@ -215,7 +217,7 @@ def _group(spec: EngineSpec, plan: Plan, site: Site | None) -> EngineGroup:
         expert_parallel=experts,
         replicas=replicas,
         batch=batch,
-        reserved=_reserved(spec, device, split[_TENSOR] * split[_PIPELINE] * split[_DATA]),
+        reserved=_reserved(spec, device, plan.cluster, split[_TENSOR] * split[_PIPELINE] * split[_DATA]),
     )
 
 
@@ -238,14 +240,25 @@ def _started_so(spec: EngineSpec, split: Mapping[str, int], batch: int | None, e
     return spec.model_copy(update={"options": options})
 
 
-def _reserved(spec: EngineSpec, device: Device | None, count: int) -> Reserved:
+def _reserved(spec: EngineSpec, device: Device | None, cluster: Cluster, count: int) -> Reserved:
     if device is None:
         return Reserved(device=None)
     kv_gib = _count(spec, "kv_cache_gib") if spec.kind == "vllm" and device.kind == "cpu" else 0
     gpus = count if device.kind == "gpu" and spec.kind == "vllm" else 0
     return Reserved(
-        device=device.name, device_type=device.type, count=count, gpus=gpus, memory_bytes=kv_gib * GIB
-    )  # fmt: skip
+        device=_as_labelled(device, cluster),
+        device_type=device.type,
+        count=count,
+        gpus=gpus,
+        memory_bytes=kv_gib * GIB,
+    )
+
+
+def _as_labelled(device: Device, cluster: Cluster) -> str:
+    """The device's name in the cluster file: a plan that uses it in several ways numbers its parts ``gpu-1``, …."""
+    base = _NUMBER.sub("", device.name)
+    parts = [each for each in cluster.devices if each.type == device.type and _NUMBER.sub("", each.name) == base]
+    return base if len(parts) > 1 and base not in {each.name for each in cluster.devices} else device.name
 
 
 def _count(spec: EngineSpec, option: str, default: int = 1) -> int:

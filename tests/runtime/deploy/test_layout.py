@@ -59,6 +59,16 @@ def test_a_cpu_engine_reserves_the_memory_of_its_kv_cache_and_no_gpu() -> None:
     assert group.reserved == Reserved(device="cpu", device_type="round", count=1, memory_bytes=4 * GIB)
 
 
+def test_parts_of_a_device_that_a_plan_has_numbered_are_known_by_its_name() -> None:
+    engines = [vllm("one", device="gpu-1"), vllm("two", device="gpu-2")]
+    parts = [gpu(name="gpu-1", type="h100"), gpu(name="gpu-2", type="h100")]
+    assert [each.reserved.device for each in layout_of(plan(engines, devices=parts)).groups] == ["gpu", "gpu"]
+    others = [gpu(name="gpu-1", type="h100"), gpu(name="gpu-2", type="l4")]
+    assert [each.reserved.device for each in layout_of(plan(engines, devices=others)).groups] == ["gpu-1", "gpu-2"]
+    alone = layout_of(plan([vllm(device="a100-80")], devices=[gpu(name="a100-80")]))
+    assert alone.groups[0].reserved.device == "a100-80"
+
+
 def test_prefill_and_decode_apart_are_planned_and_not_started() -> None:
     sites = [
         Site(engine="main", device="gpu", tensor_parallel=1, replicas=1, role="prefill"),
