@@ -12,6 +12,7 @@ that the raylet starts inherits, engines included. Only the head, which runs not
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -55,11 +56,7 @@ class Nodes:
             include_dashboard=False,
         )
         self._nodes[name] = node
-        group = _group(f"orch-{os.getpid()}-{name}", cores)
-        self._groups.append(group)
-        for each in [*_processes(node)]:
-            with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                _put(group, each)
+        self._groups.append(throttle(f"orch-{os.getpid()}-{name}", cores, _processes(node)))
 
     def kill(self, name: str) -> None:
         """End a node and all that runs there as a power cut would."""
@@ -84,6 +81,15 @@ class Nodes:
         for group in self._groups:
             with suppress(OSError):
                 group.rmdir()
+
+
+def throttle(name: str, cores: float, processes: Iterable[psutil.Process]) -> Path:
+    """The group that processes are put into, to get so much CPU time together. Raises :class:`ThrottleError`."""
+    group = _group(name, cores)
+    for each in processes:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            _put(group, each)
+    return group
 
 
 def _processes(node: Any) -> list[psutil.Process]:
