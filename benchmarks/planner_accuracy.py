@@ -4,15 +4,15 @@
 
 Rows are measurements published by ai-dynamo/aiconfigurator, by default those that ship with the planner. In the cases
 ``configuration/...`` every fifth *configuration* (model, device, backend, precision, lengths, load and parallelism; all
-its repeats together) is held out in turn; in ``group/...`` every (model, device, backend) group is, one thirteenth of
-them at a time; in ``device/...`` every GPU. Everything is fitted anew to what remains (hyperparameters in the first
-fold of a case only), and asked as `orch plan serve` and siting ask: about today, without the campaign and the day of
-the row. ``dense`` rows are those of models without experts. ``agg`` rows are one server, ``disagg`` rows separate
-prefill and decode workers, most of which do not say how many workers there were. ``coverage`` is the share of held-out
-measurements inside their 80 % interval. ``peer/agg`` are the aggregated rows that aiconfigurator was asked about: it
-predicts without being fitted to any of them, and a refusal counts as an error of 100 %. It takes about a second a row,
-half an hour in all: ``--peer-answers FILE`` keeps its
-answers, and reads them where the file exists.
+its repeats together) is held out in turn, where others of its group remain; in ``group/...`` every (model, device,
+backend) group is, one thirteenth of them at a time; in ``device/...`` every GPU. Everything is fitted anew to what
+remains (hyperparameters in the first fold of a case only), and asked as `orch plan serve` and siting ask: about today,
+without the campaign and the day of the row. ``dense`` rows are those of models without experts. ``agg`` rows are one
+server, ``disagg`` rows separate prefill and decode workers, most of which do not say how many workers there were.
+``coverage`` is the share of held-out measurements inside their 80 % interval. ``peer/agg`` are the aggregated rows that
+aiconfigurator was asked about: it predicts without being fitted to any of them, and a refusal counts as an error of
+100 %. It takes about a second a row, half an hour in all: ``--peer-answers FILE`` keeps its answers, and reads them
+where the file exists.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def held_out(measurements: Sequence[Measurement], held: str, *, quick: bool) -> 
         model = calibrate(known, kernels.get)
         kernels = {"tpot": model.tpot.fit.kernel, "ttft": model.ttft.fit.kernel}
         asked = np.flatnonzero(folds == fold).tolist()
-        found.update(zip(asked, model.predict([of_today(measurements[i].of) for i in asked]), strict=True))
+        said = model.predict([of_today(measurements[i].of) for i in asked])
+        # A group of one configuration is a group never seen once that is held out, and counts as such.
+        found.update((i, each) for i, each in zip(asked, said, strict=True) if each.measured or held != "configuration")
     return found
 
 

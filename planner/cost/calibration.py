@@ -176,9 +176,11 @@ class Numbers:
     """Seconds that no engine is faster than."""
 
 
-def numbers_of(quantity: Quantity, asked: Sequence[Asked], coefficients: dict[str, Array]) -> Numbers:
-    """The inputs to ``quantity``; ``coefficients`` are TPOT's."""
-    table = Table.of([each.of for each in asked])
+def numbers_of(
+    quantity: Quantity, asked: Sequence[Asked], coefficients: dict[str, Array], table: Table | None = None
+) -> Numbers:
+    """The inputs to ``quantity``; ``coefficients`` are TPOT's, and ``table`` that of ``asked`` where it is at hand."""
+    table = table or Table.of([each.of for each in asked])
     terms = table.tpot
     if quantity == "ttft":
         terms = table.ttft(apply_terms(coefficients, table.tpot, table.backends))
@@ -327,9 +329,9 @@ class Calibration:
         """One prediction a deployment, as of the run that speaks for it unless it states one that was measured."""
         asked = [self.runs.asked(of) for of in deployments]
         measured = np.array([of.group in self.tpot.groups for of in deployments])
-        coefficients = self.tpot.fit.coefficients
-        tpot = self.tpot.predict(numbers_of("tpot", asked, coefficients), measured)
-        ttft = self.ttft.predict(numbers_of("ttft", asked, coefficients), measured)
+        coefficients, table = self.tpot.fit.coefficients, Table.of([each.of for each in asked])
+        tpot = self.tpot.predict(numbers_of("tpot", asked, coefficients, table), measured)
+        ttft = self.ttft.predict(numbers_of("ttft", asked, coefficients, table), measured)
         return [
             Prediction(_doubted(first, of), _doubted(each, of), bool(known))
             for first, each, known, of in zip(ttft.tolist(), tpot.tolist(), measured, deployments, strict=True)
