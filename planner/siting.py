@@ -74,7 +74,10 @@ class Sited:
 
 
 def unsited(cluster: Cluster) -> tuple[EngineSpec, ...]:
-    """The engines whose device is the planner's to choose."""
+    """The engines whose device is the planner's to choose: none where the cluster names no device, and so says nothing
+    of the hardware."""
+    if not cluster.devices:
+        return ()
     return tuple(each for each in cluster.engines if each.kind == "vllm" and each.device is None)
 
 

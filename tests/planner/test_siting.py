@@ -11,6 +11,7 @@ import pytest
 from orchestrator import llm, map_, tool, workflow
 from orchestrator.compiler import compile as compile_workflow
 from orchestrator.dsl.declared.policy import parse_seconds
+from orchestrator.dsl.workflow import Workflow
 from orchestrator.errors import PlanError
 from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -93,6 +94,20 @@ def test_engines_without_a_device_are_the_planners(tmp_path: Path) -> None:
     offered = cluster(tmp_path)
     assert [each.name for each in unsited(offered)] == ["big", "small"]
     assert unsited(anywhere(offered)) == ()
+
+
+def test_where_no_hardware_is_named_an_engine_is_started_as_it_is() -> None:
+    bare = Cluster(engines=(EngineSpec(name="main", kind="vllm", model="m"),))
+    assert unsited(bare) == ()
+    assert compile_workflow(answer_by("main"), bare).plan.cluster == bare
+
+
+def answer_by(model: str) -> Workflow[..., str]:
+    @workflow
+    def short(question: str) -> str:
+        return llm(question, model=model, max_tokens=20)
+
+    return short
 
 
 def test_the_large_model_gets_what_holds_it_and_the_plan_says_so(tmp_path: Path) -> None:
