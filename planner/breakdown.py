@@ -79,17 +79,16 @@ def _roofline_s(op: OpPlan, replica: Replica, samples: int) -> dict[str, float]:
     replies = op.tokens_out.mid
     steps = replies / samples
     context = op.tokens_in.mid + max(steps - 1, 0.0) / 2
-    attention_flops = 4 * facts.layers * facts.heads * facts.head_dim * context
-    decode_flops = replies * (2 * facts.active_params + attention_flops)
+    decode_flops = replies * (2 * facts.active_params + facts.step_attention_flops(context))
     prefill_s = max(op.resources.flops - decode_flops, 0.0) / flops_per_s
     weights_once_s = facts.weight_bytes / bytes_per_s
-    step_weights_s = min(facts.weight_bytes, facts.active_weight_bytes * samples) / bytes_per_s
+    step_weights_s = facts.step_weight_bytes(samples) / bytes_per_s
     step_compute_s = 2 * facts.active_params * samples / flops_per_s
     parts = {
         "prefill compute" if prefill_s >= weights_once_s else "prefill weights": max(prefill_s, weights_once_s),
         "decode compute" if step_compute_s > step_weights_s else "decode weights": steps
         * max(step_compute_s, step_weights_s),
-        "KV reads": replies * facts.kv_bytes_per_token * context / bytes_per_s,
+        "KV reads": replies * facts.kv_bytes(context) * replica.kv_copies / bytes_per_s,
     }
     if replica.parallel > 1:
         link = device.link_bytes_per_s or ASSUMED_LINK_BYTES_PER_S[device.kind]

@@ -14,6 +14,7 @@ times wider.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from typing import Final
 from orchestrator import hub_cache
 from orchestrator.cached import cached_property
 from orchestrator.errors import PlanError
+from orchestrator.planner.architecture.attention import Attention, usual_attention
 from orchestrator.planner.architecture.latent import LatentAttention
 from orchestrator.planner.architecture.naming import size_of, width_of
 from orchestrator.planner.architecture.quantization import cache_dtype, quantised_online
@@ -54,8 +56,6 @@ _UNKNOWN_WIDTH_SPREAD: Final = 4.0
 """Weights in full 16 bits are so many times as large as those in 4."""
 DOUBT_SPREAD: Final = 1.5
 """It widens the figures of a model whose config is not understood in full."""
-LONG_CONTEXT: Final = 8192
-"""Tokens of a context against which a sliding window is held."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,12 @@ class ModelFacts:
     dense_layers: int = 0
     """Layers of a mixture of experts that have none."""
     latent: LatentAttention | None = None
-    sliding_layers: int = 0
-    """Layers that attend to the last ``sliding_window`` tokens only."""
-    sliding_window: int = 0
+    attends: tuple[Attention, ...] = ()
+    """The layers that attend; (): all do, to keys and values of ``kv_heads``, or to their ``latent``."""
+    state_bytes: int = 0
+    """Kept of a sequence, however long it is, by layers that are recurrences."""
     dense_weight_dtype: str | None = None
     """It is the type of all weights but the experts', where it is not ``weight_dtype`` (gpt-oss)."""
-    cached_values: int | None = None
-    """Numbers cached of one token, all layers; ``None``: every layer caches keys and values, or its latent."""
     unquantised_params: int = 0
     """Of ``params``, those that stay in ``dtype`` whatever the method: the embeddings and the output layer."""
     cache_dtype: str | None = None
@@ -121,46 +120,72 @@ class ModelFacts:
         """All but the routed experts and the tables of which a token reads a row: read for every token."""
         return self.params - self.routed_params - self.lookup_params
 
+    @property
+    def shared_weight_bytes(self) -> float:
+        """The bytes of what is read for every token."""
+        width = DTYPE_BYTES[self.dense_weight_dtype or self.weight_dtype]
+        kept = self.unquantised_params * DTYPE_BYTES[self.dtype]
+        return (self.shared_params - self.unquantised_params) * width + kept
+
+    @property
+    def routed_weight_bytes(self) -> float:
+        """The bytes of all experts of all layers."""
+        return self.routed_params * DTYPE_BYTES[self.weight_dtype]
+
     @cached_property
     def weight_bytes(self) -> float:
         beside = (self.tower_params + self.lookup_params) * DTYPE_BYTES[self.dtype]
-        return self._shared_weight_bytes + self.routed_params * DTYPE_BYTES[self.weight_dtype] + beside
+        return self.shared_weight_bytes + self.routed_weight_bytes + beside
 
     @cached_property
     def active_weight_bytes(self) -> float:
         """Read for one token."""
-        routed = self.active_params - self.shared_params
-        return self._shared_weight_bytes + routed * DTYPE_BYTES[self.weight_dtype]
+        return self.step_weight_bytes(1)
 
-    @property
+    def step_weight_bytes(self, tokens: float) -> float:
+        """Read for ``tokens`` at once: what they share is read once, and of the experts those that any of them takes.
+
+        Each picks its experts independently, so n tokens hit ``1 - (1 - k/E)^n`` of them.
+        """
+        if not self.experts:
+            return self.shared_weight_bytes
+        hit = 1 - math.pow(1 - self.experts_per_token / self.experts, tokens)
+        return self.shared_weight_bytes + self.routed_weight_bytes * hit
+
+    @cached_property
+    def attention(self) -> tuple[Attention, ...]:
+        """The layers that attend, those together that do so alike."""
+        return self.attends or (usual_attention(self.layers, self.kv_heads, self.head_dim, self.latent),)
+
+    @cached_property
     def kv_values_per_token(self) -> int:
         """Cached numbers of one token, all layers."""
-        if self.cached_values is not None:
-            return self.cached_values
-        per_layer = self.latent.cached_values if self.latent else 2 * self.kv_heads * self.head_dim
-        return self.layers * per_layer
+        return sum(each.values_on(1) for each in self.attention)
+
+    @property
+    def kv_value_bytes(self) -> float:
+        """The width of a cached number."""
+        return DTYPE_BYTES[self.cache_dtype or self.dtype]
 
     @cached_property
     def kv_bytes_per_token(self) -> float:
-        """Keys and values of all layers, and what an indexer keeps."""
-        return self.kv_values_per_token * DTYPE_BYTES[self.cache_dtype or self.dtype] + self.index_bytes
+        """Keys and values of all layers, and what an indexer keeps, of a token that all windows reach."""
+        return self.kv_values_per_token * self.kv_value_bytes + self.index_bytes
 
-    def kv_copies(self, parallel: int) -> float:
-        """How often ``parallel`` devices that split the model cache each value: they split its KV heads, and each has a
-        latent, or a head of which there are too few, whole."""
-        return float(parallel) if self.latent else max(parallel / self.kv_heads, 1.0)
+    def kv_bytes(self, prompt: float, output: float = 0.0, samples: int = 1) -> float:
+        """What is cached of ``samples`` replies of ``output`` tokens to one prompt, whose cache they share."""
+        values = sum(each.values_on(1) * each.kept_of(prompt, output, samples) for each in self.attention)
+        indexed = self.index_bytes * (prompt + samples * output)
+        return values * self.kv_value_bytes + indexed + samples * self.state_bytes
 
-    @property
-    def lasting_kv(self) -> float:
-        """Share of the cache that grows with the context: a layer with a window keeps its last tokens only."""
-        return max(1.0 - self.sliding_layers / self.layers, min(1.0, self.sliding_window / LONG_CONTEXT))
+    def prompt_attention_flops(self, new: float, cached: float) -> float:
+        """Arithmetic of the attention of ``new`` prompt tokens after ``cached`` ones."""
+        pairs = sum(each.layers * each.pair_width * each.pairs(new, cached) for each in self.attention)
+        return 2 * self.heads * pairs
 
-    @property
-    def _shared_weight_bytes(self) -> float:
-        width = DTYPE_BYTES[self.dense_weight_dtype or self.weight_dtype]
-        return (self.shared_params - self.unquantised_params) * width + self.unquantised_params * DTYPE_BYTES[
-            self.dtype
-        ]
+    def step_attention_flops(self, context: float) -> float:
+        """Arithmetic of the attention of one token that is decoded after ``context`` ones."""
+        return 2 * self.heads * sum(each.layers * each.step_width * each.kept(context) for each in self.attention)
 
 
 def read_config(path: Path, name: str) -> ModelFacts:
@@ -228,11 +253,10 @@ def _facts(found: Read, name: str) -> ModelFacts:
         expert_params=found.expert_params,
         dense_layers=found.layers - mixed if experts else 0,
         latent=found.latent,
-        cached_values=found.cached_values,
+        attends=found.attends,
+        state_bytes=found.state_bytes,
         cache_dtype=found.cache_dtype,
         index_bytes=found.index_bytes,
-        sliding_layers=found.sliding_layers,
-        sliding_window=found.sliding_window,
         dense_weight_dtype=found.dtype if weights and weights.experts_only else None,
         unquantised_params=found.embedding_params,
         lookup_params=found.lookup_params,

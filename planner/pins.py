@@ -87,4 +87,4 @@ def _kv_share(estimate: Estimate, tokens: float) -> float | None:
     if serving is None or serving.replica is None:
         return None
     room = serving.replica.kv_capacity_bytes
-    return min(tokens * serving.replica.facts.kv_bytes_per_token / room, 1.0) if room > 0 else None
+    return min(serving.replica.facts.kv_bytes(tokens) / room, 1.0) if room > 0 else None

@@ -14,7 +14,7 @@ Each op is placed by itself, without regard to what else runs there:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.errors import Diagnostic
@@ -25,7 +25,6 @@ from orchestrator.planner.cost.call import CallCost, call_cost
 from orchestrator.planner.figures import dollars, duration
 from orchestrator.planner.graph import Node
 from orchestrator.planner.interval import ZERO, Interval
-from orchestrator.planner.models import ModelFacts
 from orchestrator.planner.plan import Objective
 from orchestrator.planner.serving import GIB, USABLE_MEMORY, Replica, Serving, resolve
 from orchestrator.planner.tools.choices import Chosen, Cores, Work, cheapest
@@ -210,9 +209,9 @@ def _reference(serving: Serving) -> str:
     return f"{duration(cost.seconds.mid)} and {price}"
 
 
-def _least_bytes(facts: ModelFacts, parallel: int) -> float:
+def _least_bytes(replica: Replica) -> float:
     """Of the weights and the least useful KV cache, over all devices."""
-    return facts.weight_bytes + facts.kv_bytes_per_token * LEAST_KV_TOKENS * facts.kv_copies(parallel)
+    return replica.weight_bytes + replica.facts.kv_bytes(LEAST_KV_TOKENS) * replica.kv_copies
 
 
 def shortfall_bytes(replica: Replica | None) -> float:
@@ -221,7 +220,7 @@ def shortfall_bytes(replica: Replica | None) -> float:
         return 0.0
     if replica.parallel > replica.device.count:
         return float("inf")
-    return _least_bytes(replica.facts, replica.parallel) - replica.usable_bytes
+    return _least_bytes(replica) - replica.usable_bytes
 
 
 def _is_a_guess(serving: Serving) -> bool:
@@ -267,10 +266,11 @@ def _too_big(serving: Serving) -> str:
     replica = serving.replica
     if replica is None:
         return "fits"
-    device, facts = replica.device, replica.facts
+    device = replica.device
     if replica.parallel > device.count:
-        return f"tensor_parallel_size is {replica.parallel}, but there are only {device.count} of {device.name!r}"
-    need = _least_bytes(facts, replica.parallel) / GIB
+        over = "tensor_parallel_size is" if replica.at.pp == 1 else "tensor and pipeline parallelism together are"
+        return f"{over} {replica.parallel}, but there are only {device.count} of {device.name!r}"
+    need = _least_bytes(replica) / GIB
     have = replica.usable_bytes / GIB
     return f"needs {need:.1f} GiB for weights and KV cache, {replica.parallel} x {device.name} has {have:.1f} to give"
 
@@ -290,4 +290,7 @@ def _what_would_fit(replica: Replica) -> list[str]:
 
 
 def _fits(replica: Replica, memory_bytes: float, parallel: int) -> bool:
-    return _least_bytes(replica.facts, parallel) <= memory_bytes * (replica.usable or USABLE_MEMORY["gpu"]) * parallel
+    return (
+        _least_bytes(replace(replica, parallel=parallel, split=None))
+        <= memory_bytes * (replica.usable or USABLE_MEMORY["gpu"]) * parallel
+    )

@@ -25,6 +25,7 @@ from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.interval import ZERO, Interval
 from orchestrator.planner.plan import OpPlan, Plan
 from orchestrator.planner.rollup import with_seconds
+from orchestrator.planner.serving import split_of
 from orchestrator.planner.shares import ONE_REPLY, calls_by_engine, mixed, parts
 
 REPLY_VARIATION: Final = 1.0
@@ -139,12 +140,8 @@ def replicas(engine: EngineSpec, cluster: Cluster) -> int:
     if engine.device is None:
         return 1
     sharing = [each for each in cluster.engines if each.device == engine.device]
-    return max(cluster.device(engine.device).count // sum(map(_parallel, sharing)), 1)
-
-
-def _parallel(engine: EngineSpec) -> int:
-    wanted = engine.option("tensor_parallel_size")
-    return wanted if isinstance(wanted, int) and wanted > 0 else 1
+    taken = sum(split.tp * split.pp for split in map(split_of, sharing))
+    return max(cluster.device(engine.device).count // taken, 1)
 
 
 def _load(cluster: Cluster, name: str, ops: Iterable[OpPlan]) -> Load:

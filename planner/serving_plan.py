@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, Device
-from orchestrator.planner.cost.deployment import ENGINE_BYTES, USABLE_MEMORY, Deployment, Parallel
+from orchestrator.planner.cost.deployment import ENGINE_BYTES, USABLE_MEMORY, Deployment
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.models import ModelFacts, bundled, bundled_names, read_config
+from orchestrator.planner.parallel import Parallel
 from orchestrator.planner.solver.one_model import BATCHES, Demand, Performance, ServingPlan, Shape, serve_model, shapes
 from orchestrator.planner.solver.problem import Link, Mode, Pool
 
@@ -132,7 +133,7 @@ def serve(
     """
     devices = [each for each in cluster.devices if each.kind == "gpu"]
     _check(model.facts, devices, demand, objective)
-    demand = replace(demand, kv_bytes_per_token=model.facts.kv_bytes_per_token)
+    demand = replace(demand, kv_bytes_per_token=model.facts.kv_bytes(demand.input_tokens) / demand.input_tokens)
     pools = [_pool(each) for each in devices]
     workers = _priced(model, dict(zip(pools, devices, strict=True)), demand, backend)
     if not workers:
@@ -193,7 +194,7 @@ def _check(facts: ModelFacts, devices: Sequence[Device], demand: Demand, objecti
 
 def _too_large(model: ModelAsked, devices: Sequence[Device], demand: Demand) -> PlanError:
     most = max(min(each.count, each.node_devices, MOST_DEVICES) * each.memory_bytes for each in devices)
-    kv_bytes = (demand.input_tokens + demand.output_tokens) * model.facts.kv_bytes_per_token
+    kv_bytes = model.facts.kv_bytes(demand.input_tokens + demand.output_tokens)
     return PlanError(
         "ORCH-P104",
         f"{model.facts.name} fits on no worker: its weights take {model.facts.weight_bytes / 1e9:,.0f} GB, and the KV "
@@ -265,7 +266,8 @@ def _deployment(model: ModelAsked, device: Device, demand: Demand, backend: Back
 
 def _kv_tokens(of: Deployment) -> float:
     """Tokens whose KV a worker has room for; 0 or less where the weights do not fit."""
-    return (of.device.memory_bytes * USABLE_MEMORY - of.weight_bytes - ENGINE_BYTES) / of.kv_bytes_per_token
+    free, tokens = of.device.memory_bytes * USABLE_MEMORY - of.weight_bytes - ENGINE_BYTES, of.isl + of.osl
+    return free * tokens / of.kv_bytes(tokens)
 
 
 @dataclass(frozen=True, slots=True)

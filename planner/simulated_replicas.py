@@ -8,7 +8,7 @@ one further factor, common to everything the engine does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -80,7 +80,7 @@ def _model(plan: Plan, name: str, ops: list[OpPlan], samples: Mapping[str, int])
     spec = ReplicaSpec(
         name,
         _scaled(middle, expected / alone if expected > 0 else 1.0),
-        max(replica.kv_blocks(BLOCK_TOKENS), LEAST_BLOCKS),
+        max(replica.kv_blocks(BLOCK_TOKENS, _mean_tokens(ops, samples)), LEAST_BLOCKS),
         block_tokens=BLOCK_TOKENS,
         max_batch=max(batch, 1),
         step_tokens=max(steps, batch, 1),
@@ -104,6 +104,7 @@ def _speed(replica: Replica, bound: Bound) -> ReplicaSpeed:
         pair_s=bound.prefill * roofline.pair_s,
         weight_s=bound.decode * roofline.weight_s,
         token_weight_s=bound.decode * roofline.token_weight_s,
+        shared_weight_s=bound.decode * roofline.shared_weight_s,
         kv_token_s=bound.decode * roofline.kv_token_s,
         token_link_s=bound.decode * (all_reduce_s(replica, 1.0) - latency_s),
         step_s=step_s,
@@ -130,25 +131,33 @@ def _alone_s(
     return total
 
 
+def _mean_tokens(ops: Sequence[OpPlan], samples: Mapping[str, int]) -> float:
+    """Of a sequence, at the middle lengths of the calls."""
+    calls = {op.id: op.count.mid * samples.get(op.id, 1) for op in ops}
+    tokens = sum(calls[op.id] * (op.tokens_in.mid + op.tokens_out.mid / samples.get(op.id, 1)) for op in ops)
+    return max(tokens / sum(calls.values()), 1.0)
+
+
 def _cached_share(op: OpPlan, replica: Replica, samples: int) -> float:
     """The share of the prompt that was not computed, from the arithmetic that the plan counts for the call.
 
-    With n new of m prompt tokens the prefill takes ``2 P n + a n (m - n / 2)`` operations, ``a`` those of a query-key
-    pair: a quadratic equation in n.
+    More new tokens always take more of it, so halving finds how many there are.
     """
     facts, prompt = replica.facts, op.tokens_in.mid
     if prompt <= 0:
         return 0.0
-    pair_flops = 4 * facts.layers * facts.heads * facts.head_dim
     context = prompt + max(op.tokens_out.mid / samples - 1, 0.0) / 2
-    decode_flops = op.tokens_out.mid * (2 * facts.active_params + pair_flops * context)
+    decode_flops = op.tokens_out.mid * (2 * facts.active_params + facts.step_attention_flops(context))
     flops = op.resources.flops - decode_flops
     if flops >= (1 - NOTICED) * prefill_flops(facts, prompt, 0.0):
         return 0.0
-    slope = 2 * facts.active_params + pair_flops * prompt
-    new = 2 * max(flops, 0.0) / (slope + max(slope**2 - 2 * pair_flops * max(flops, 0.0), 0.0) ** 0.5)
-    return float(min(max(1 - new / prompt, 0.0), 1.0))
+    low, high = 0.0, prompt
+    for _ in range(HALVINGS):
+        new = (low + high) / 2
+        low, high = (new, high) if prefill_flops(facts, new, prompt - new) < flops else (low, new)
+    return min(max(1 - high / prompt, 0.0), 1.0)
 
 
+HALVINGS: Final = 40
 NOTICED: Final = 0.02
 """Share of a prompt's arithmetic below which nothing counts as cached."""

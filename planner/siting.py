@@ -191,8 +191,7 @@ def _choice(op: OpPlan, way: Way, samples: int) -> Choice:
     batch, reply = way.batch or 1, op.tokens_out.scaled(1 / samples)
     serving = Serving(way.engine, way.replica)
     seconds = call_cost(serving, op.tokens_in, op.tokens_in, reply, samples * batch).seconds.mid
-    tokens = op.tokens_in.mid + op.tokens_out.mid
-    kv_bytes = tokens * way.replica.facts.kv_bytes_per_token
+    kv_bytes = way.replica.facts.kv_bytes(op.tokens_in.mid, reply.mid, samples)
     return Choice(way.name, seconds, seconds / batch, kv_bytes=kv_bytes)
 
 

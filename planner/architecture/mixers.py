@@ -167,68 +167,6 @@ def _windowed(fields: Fields, layers: int) -> list[str] | None:
     return [SLIDING if (at + 1) % every else FULL for at in range(layers)]
 
 
-def recurrence_params(fields: Fields, hidden: int, heads: int, head_dim: int) -> int:
-    """Of one layer that is a recurrence. The small ones (convolutions, gates by head) are left out."""
-    for count in (_delta_net, _mamba2, _mamba1, _griffin, _short_conv, _lightning):
-        found = count(fields, hidden, heads * head_dim)
-        if found is not None:
-            return found
-    fields.doubt("the width of its recurrent layers")
-    return 4 * hidden * hidden
-
-
-def _delta_net(fields: Fields, hidden: int, _width: int) -> int | None:
-    """Gated DeltaNet (Qwen3-Next), and Kimi's with one width for all."""
-    keys, key = fields.number("linear_num_key_heads"), fields.number("linear_key_head_dim")
-    values, value = fields.number("linear_num_value_heads"), fields.number("linear_value_head_dim")
-    if keys and key and values and value:
-        return hidden * (2 * keys * key + 2 * values * value + 2 * values) + values * value * hidden
-    kimi = fields.part("linear_attn_config")
-    count, width = kimi.number("num_heads"), kimi.number("head_dim")
-    return 4 * hidden * count * width + 4 * hidden * width if count and width else None
-
-
-def _mamba2(fields: Fields, hidden: int, _width: int) -> int | None:
-    heads = fields.number("mamba_n_heads", "mamba_num_heads", "n_mamba_heads")
-    if fields.model_type == "mamba2":
-        heads = fields.number("num_heads")
-    state = fields.number("mamba_d_state", "ssm_state_size", "state_size")
-    if not heads or not state or fields.model_type == "zamba":
-        return None
-    groups = fields.number("mamba_n_groups", "n_groups", "mamba_ngroups") or 1
-    named = ("head_dim",) if fields.model_type == "mamba2" else ("mamba_d_head", "mamba_head_dim", "mamba_headdim")
-    head = fields.number(*named)
-    inner = fields.number("mamba_d_ssm") or (heads * head if head else 0)
-    if not inner:
-        inner = (fields.number("mamba_expand", "expand") or 2) * hidden
-    return hidden * (2 * inner + 2 * groups * state + heads) + inner * hidden
-
-
-def _mamba1(fields: Fields, hidden: int, _width: int) -> int | None:
-    state = fields.number("mamba_d_state", "state_size")
-    if not state:
-        return None
-    inner = (fields.number("mamba_expand", "expand") or 2) * hidden
-    if fields.model_type in {"mamba", "falcon_mamba"}:
-        inner = fields.number("intermediate_size") or inner
-    rank = fields.number("mamba_dt_rank", "time_step_rank") or -(-hidden // 16)
-    return 3 * hidden * inner + inner * (rank + 2 * state) + rank * inner + inner * state
-
-
-def _griffin(fields: Fields, hidden: int, _width: int) -> int | None:
-    width = fields.number("lru_width") or (hidden if fields.model_type == "recurrent_gemma" else 0)
-    heads = fields.asked("heads") or 1
-    return 3 * hidden * width + 2 * width * width // heads if width else None
-
-
-def _short_conv(fields: Fields, hidden: int, _width: int) -> int | None:
-    return 4 * hidden * hidden if fields.number("conv_L_cache") else None
-
-
-def _lightning(fields: Fields, hidden: int, width: int) -> int | None:
-    return 5 * hidden * width if fields.model_type.startswith("minimax") else None
-
-
 def kv_heads(fields: Fields, layers: int, heads: int) -> list[int]:
     """KV heads of each layer: one number, a list, groups, or a single head for all."""
     by_layer = fields.numbers(layers, *NAMES["kv_heads"])

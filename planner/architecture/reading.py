@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, SourceLoc
+from orchestrator.planner.architecture.attention import Attention, usual_attention
 from orchestrator.planner.architecture.experts import Experts, experts_of, matrices, mlp_widths
 from orchestrator.planner.architecture.fields import MOST_LAYERS, NAMES, Config, Fields, is_known_type, word_set
 from orchestrator.planner.architecture.latent import LatentAttention, indexed_layers, is_cached_whole, latent_of
@@ -19,10 +20,10 @@ from orchestrator.planner.architecture.mixers import (
     head_dims,
     kv_heads,
     plan,
-    recurrence_params,
     window_of,
 )
 from orchestrator.planner.architecture.quantization import Weights, cache_dtype_of, weights_of
+from orchestrator.planner.architecture.recurrence import recurrence_params, state_bytes
 from orchestrator.planner.datafile import line_of
 
 _TEXT: Final = (
@@ -71,14 +72,14 @@ class Read:
     expert_params: int
     """One expert has so many."""
     latent: LatentAttention | None
-    cached_values: int
-    """So many values are cached for one token, in all layers."""
+    attends: tuple[Attention, ...]
+    """The layers that attend, those together that do so alike."""
+    state_bytes: int
+    """Kept of a sequence by layers that are recurrences."""
     cache_dtype: str | None
     """It is the type of those; None: ``dtype``."""
     index_bytes: int
     """Besides those, of what an indexer keeps."""
-    sliding_layers: int
-    sliding_window: int
     doubts: tuple[str, ...]
 
 
@@ -149,7 +150,8 @@ def _add_up(outer: Config, fields: Fields) -> Read:
     of_expert = matrices(fields) * hidden * experts.width if experts else 0
     every = hidden * experts.count + matrices(fields) * hidden * experts.shared_width if experts else 0
     embeddings, lookups = _embeddings(fields, hidden), _lookups(fields)
-    cached = _cached(fields, words, by_layer, heads=heads, dims=dims, latent=latent)
+    attends = _attends(fields, words, by_layer, heads=heads, dims=dims, latent=latent)
+    recurrent = sum(word in {LINEAR, BOTH} for word in words)
     indexed = indexed_layers(fields, layers) if latent and latent.index_dim else 0
     if latent:
         mixer += indexed * latent.index_params(hidden)
@@ -176,11 +178,10 @@ def _add_up(outer: Config, fields: Fields) -> Read:
         experts=experts,
         expert_params=of_expert,
         latent=None if is_cached_whole(fields) else latent,
-        cached_values=cached,
+        attends=attends,
+        state_bytes=recurrent * state_bytes(fields, hidden, heads, head_dim) if recurrent else 0,
         cache_dtype=cache_dtype_of(fields),
         index_bytes=indexed * latent.index_bytes if latent else 0,
-        sliding_layers=sum(word == SLIDING for word in words),
-        sliding_window=window_of(fields) if SLIDING in words else 0,
         doubts=tuple(fields.doubts),
     )
 
@@ -263,7 +264,7 @@ def _lookups(fields: Fields) -> int:
     return vocab * per_layer * (fields.asked("layers") or 1)
 
 
-def _cached(
+def _attends(
     fields: Fields,
     words: list[str],
     by_layer: list[int],
@@ -271,24 +272,26 @@ def _cached(
     heads: int,
     dims: list[int],
     latent: LatentAttention | None,
-) -> int:
-    """Numbers kept of one token: none by layers that share another's cache, nor by a recurrence."""
+) -> tuple[Attention, ...]:
+    """The layers that attend. Those that share another's cache, and recurrences, cache nothing of a token."""
     shared = fields.number("num_kv_shared_layers", least=0) or 0
     every = fields.number("cla_share_factor") if fields.flag("use_cla") else None
-    total = 0
+    window, whole = window_of(fields) if SLIDING in words else 0, is_cached_whole(fields)
+    alike: Counter[tuple[int, int, int]] = Counter()
+    caching: Counter[tuple[int, int, int]] = Counter()
     for at, (word, kv) in enumerate(zip(words, by_layer, strict=True)):
-        if word not in {FULL, SLIDING, BOTH} or at >= len(words) - shared or (every and at % every):
-            continue
-        if latent is None:
-            total += 2 * kv * dims[at]
-        elif is_cached_whole(fields):
-            total += 2 * heads * (latent.nope_dim + latent.rope_dim)
-        else:
-            total += latent.cached_values
-    if total == 0:
+        if word in {FULL, SLIDING, BOTH}:
+            kind = (heads if whole else kv, dims[at], window if word == SLIDING else 0)
+            alike[kind] += 1
+            caching[kind] += not (at >= len(words) - shared or (every and at % every))
+    found = tuple(
+        usual_attention(count, kind[0], kind[1], latent, window=kind[2], caching=caching[kind], whole=whole)
+        for kind, count in alike.items()
+    )
+    if sum(each.values_on(1) for each in found) == 0:
         fields.doubt("what a token adds to its cache: it keeps a state for each sequence")
-        return len(words)
-    return total
+        return (Attention(0, len(words), 1, 1, 0, 0),)
+    return found
 
 
 def _tower(config: object) -> int:

@@ -1,11 +1,14 @@
 """Seconds, dollars and traffic of one model call: a roofline, not a measurement.
 
 A call is a prefill of the prompt and one decode step per output token. With F FLOP/s and B bytes/s *achieved* (the peak
-times an efficiency), P active parameters, W weight bytes, and K KV bytes per token::
+times an efficiency), P active parameters, W(n) the bytes of the weights that n tokens take, and K(x) the KV bytes of x
+tokens, in all copies that tensor parallelism keeps::
 
-    prefill(n tokens after c cached) = max(flops / F, W / B) + K (n + c) / B + launch + all-reduce
+    prefill(n tokens after c cached) = max(flops / F, W(n) / B) + K(n + c) / B + launch + all-reduce
                                flops = 2 P n + 4 layers heads head_dim (n c + n^2 / 2)
-    decode step(s samples at context x) = max(2 P s / F, W / B) + s K x / B + step + all-reduce
+    decode step(s samples at context x) = max(2 P s / F, W(s) / B) + s K(x) / B + step + all-reduce
+
+Layers with a window attend to it only, and have their share of K(x) of its tokens.
 
 The KV term is added, not hidden in the maximum: at long contexts attention traffic dominates ("Kinetics: Rethinking
 Test-Time Scaling Laws", section 3). A batch of samples reads the weights once and the KV of each sample.
@@ -124,8 +127,8 @@ def prefill_s(replica: Replica, new: float, cached: float, at: Efficiency) -> fl
     facts = replica.facts
     bandwidth = _bytes_per_s(replica, at)
     compute = prefill_flops(facts, new, cached) / _flops_per_s(replica, at)
-    kv = facts.kv_bytes_per_token * (new + cached) / bandwidth
-    return max(compute, facts.weight_bytes / bandwidth) + kv + at.launch_s + all_reduce_s(replica, new)
+    kv = facts.kv_bytes(new + cached) * replica.kv_copies / bandwidth
+    return max(compute, facts.step_weight_bytes(new) / bandwidth) + kv + at.launch_s + all_reduce_s(replica, new)
 
 
 def decode_step_s(replica: Replica, context: float, samples: int, at: Efficiency) -> float:
@@ -133,10 +136,9 @@ def decode_step_s(replica: Replica, context: float, samples: int, at: Efficiency
     facts = replica.facts
     bandwidth = _bytes_per_s(replica, at)
     compute = 2 * facts.active_params * samples / _flops_per_s(replica, at)
-    kv = samples * facts.kv_bytes_per_token * context / bandwidth
-    return (
-        max(compute, _step_weight_bytes(facts, samples) / bandwidth) + kv + at.step_s + all_reduce_s(replica, samples)
-    )
+    kv = samples * facts.kv_bytes(context) * replica.kv_copies / bandwidth
+    weights = facts.step_weight_bytes(samples) / bandwidth
+    return max(compute, weights) + kv + at.step_s + all_reduce_s(replica, samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,39 +230,32 @@ def _price(serving: Serving, seconds: Interval, tokens: Sequence[CallTokens], sa
 
 def prefill_resources(replica: Replica, of: CallTokens) -> Resources:
     """What the prefill computes and moves."""
-    facts, kv = replica.facts, replica.facts.kv_bytes_per_token
+    facts, kv_bytes = replica.facts, replica.facts.kv_bytes
     return Resources(
         flops=prefill_flops(facts, of.new, of.cached),
-        bytes_read=facts.weight_bytes + kv * of.cached,
-        bytes_written=kv * of.new,
-        kv_bytes=kv * (of.new + of.cached),
+        bytes_read=facts.step_weight_bytes(of.new) + kv_bytes(of.cached),
+        bytes_written=facts.kv_bytes_per_token * of.new,
+        kv_bytes=kv_bytes(of.new + of.cached),
         net_bytes=_exchanged_bytes(replica, of.new),
     )
 
 
 def decode_resources(replica: Replica, of: CallTokens, samples: int) -> Resources:
     """What all decode steps compute and move."""
-    facts, kv = replica.facts, replica.facts.kv_bytes_per_token
-    replies = of.output * samples
-    attention = 4 * facts.layers * facts.heads * facts.head_dim * of.middle_context
+    facts, replies = replica.facts, of.output * samples
+    context = of.middle_context
     return Resources(
-        flops=replies * (2 * facts.active_params + attention),
-        bytes_read=of.output * (_step_weight_bytes(facts, samples) + samples * kv * of.middle_context),
-        bytes_written=kv * replies,
-        kv_bytes=kv * (of.new + of.cached + replies),
+        flops=replies * (2 * facts.active_params + facts.step_attention_flops(context)),
+        bytes_read=of.output * (facts.step_weight_bytes(samples) + samples * facts.kv_bytes(context)),
+        bytes_written=facts.kv_bytes_per_token * replies,
+        kv_bytes=facts.kv_bytes(of.new + of.cached, of.output, samples),
         net_bytes=_exchanged_bytes(replica, replies),
     )
 
 
 def prefill_flops(facts: ModelFacts, new: float, cached: float) -> float:
     """Arithmetic of ``new`` prompt tokens after ``cached`` ones."""
-    attention = 4 * facts.layers * facts.heads * facts.head_dim * (new * cached + new * new / 2)
-    return 2 * facts.active_params * new + attention
-
-
-def _step_weight_bytes(facts: ModelFacts, samples: int) -> float:
-    """Weights read in one decode step: each sample of a mixture of experts may take other experts."""
-    return min(facts.weight_bytes, facts.active_weight_bytes * samples)
+    return 2 * facts.active_params * new + facts.prompt_attention_flops(new, cached)
 
 
 def _flops_per_s(replica: Replica, at: Efficiency) -> float:

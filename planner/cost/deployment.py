@@ -7,6 +7,7 @@ from typing import Final
 
 from orchestrator.planner.cluster import Device
 from orchestrator.planner.models import DTYPE_BYTES, ModelFacts
+from orchestrator.planner.parallel import Parallel
 
 USABLE_MEMORY: Final = 0.93
 """Share of a GPU's memory that recipes give to the engine: vLLM's default is 0.9, tuned ones use up to 0.95."""
@@ -27,26 +28,6 @@ ARCHITECTURES: Final = {
     "rtx-a": AMPERE,
 }
 """It has the architectures by the letters before the first digit of a device type's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parallel:
-    """How one worker splits a model over its devices."""
-
-    tp: int = 1
-    pp: int = 1
-    dp: int = 1
-    """Attention data parallelism: copies of the attention weights, each with its own requests."""
-    moe_tp: int = 1
-    moe_ep: int = 1
-
-    @property
-    def devices(self) -> int:
-        return self.tp * self.pp * self.dp
-
-    @property
-    def expert_shards(self) -> int:
-        return self.moe_tp * self.moe_ep
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +81,15 @@ class Deployment:
         """Requests that one attention rank of one decode worker decodes at a time, if all of them fit."""
         return max(self.concurrency / (self.decode_workers * self.decode.dp), 1.0)
 
-    @property
-    def kv_bytes_per_token(self) -> float:
-        """On one device of a decode worker, for the layers of its stage: KV heads are split by tensor parallelism; a
-        latent cache, and what an indexer keeps of it, are not."""
-        facts, tp = self.facts, self.decode.tp
-        usual = KV_BYTES.get(self.backend, min(DTYPE_BYTES[facts.dtype], 2.0))
-        width = DTYPE_BYTES[facts.cache_dtype] if facts.cache_dtype else usual
-        split = facts.kv_copies(tp) / tp
-        return (facts.kv_values_per_token * width + facts.index_bytes) * split * facts.lasting_kv / self.decode.pp
+    def kv_bytes(self, tokens: float) -> float:
+        """What one device of a decode worker caches of a sequence of ``tokens``."""
+        usual = KV_BYTES.get(self.backend, min(DTYPE_BYTES[self.facts.dtype], 2.0))
+        return self.decode.kv_bytes(self.facts, tokens, None if self.facts.cache_dtype else usual)
 
     @property
     def weight_bytes(self) -> float:
         """The bytes of weights on one device of a decode worker."""
-        facts, at = self.facts, self.decode
-        shared = facts.shared_params * DTYPE_BYTES[facts.dense_weight_dtype or facts.weight_dtype]
-        routed = facts.routed_params * DTYPE_BYTES[facts.weight_dtype]
-        return (shared / at.tp + routed / at.expert_shards) / at.pp
+        return self.decode.weight_bytes(self.facts)
 
     @property
     def fits(self) -> bool:
@@ -128,7 +101,7 @@ class Deployment:
         """Requests whose KV cache one attention rank holds, each half way through its answer on average."""
         memory = self.device.memory_bytes
         free = max(memory * USABLE_MEMORY - self.weight_bytes - ENGINE_BYTES, memory * LEAST_FREE)
-        return free / (self.kv_bytes_per_token * (self.isl + self.cached + self.osl / 2))
+        return free / self.kv_bytes(self.isl + self.cached + self.osl / 2)
 
     @property
     def load(self) -> float:

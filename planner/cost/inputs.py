@@ -143,7 +143,7 @@ def kv_transfer_s(of: Deployment) -> float:
     if not of.disaggregated:
         return 0.0
     link = link_bytes_per_s(of.device, of.device.node_devices + 1)
-    return of.kv_bytes_per_token * (of.isl + of.cached) / link
+    return of.kv_bytes(of.isl + of.cached) / link
 
 
 def points_of(shapes: Sequence[Shape], shares: Array, columns: Sequence[int], tpot_s: Array) -> Points:

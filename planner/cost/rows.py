@@ -21,9 +21,10 @@ from typing import Final, TypeVar
 from orchestrator.errors import Diagnostic, PlanError, SourceLoc
 from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import Device
-from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.cost.deployment import Deployment
 from orchestrator.planner.cost.inputs import DRAWING_CAMPAIGN
 from orchestrator.planner.models import ModelFacts, bundled, unknown
+from orchestrator.planner.parallel import Parallel
 
 REQUIRED: Final = ("id", "backend", "model_path", "system", "mode", "isl", "osl")
 _PARALLEL: Final = ("tp_size", "pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")

@@ -56,9 +56,10 @@ def speed_of(replica: Replica, references: Sequence[Reference]) -> Speed | None:
 @lru_cache(maxsize=256)
 def _speed(facts: ModelFacts, device_type: str, parallel: int, references: tuple[Reference, ...]) -> Speed:
     # NumPy and the measurements take a second to load, and a plan for CPUs or services needs neither.
-    from orchestrator.planner.cost.deployment import Deployment, Parallel
+    from orchestrator.planner.cost.deployment import Deployment
     from orchestrator.planner.cost.rows import as_measured
     from orchestrator.planner.cost.store import of_today, predict
+    from orchestrator.planner.parallel import Parallel
 
     device: Device = catalogue()[device_type].device(device_type)
     split = Parallel(tp=parallel, moe_tp=parallel)

@@ -5,7 +5,7 @@ peak FLOP/s of the weights' precision, B the peak bytes/s and W the bytes that o
 
     shared   = sum over matrices of max(W / B,  2 P n / F) * measured ratio     all but the routed experts
     experts  = max(W_hit / B,  3 * 2 P_hit n / F)               the experts that n tokens are routed to
-    kv       = sequences * context * KV bytes per token / B      added, not inside the maximum (arXiv 2506.05333)
+    kv       = sequences * KV bytes of a context / B             added, not inside the maximum (arXiv 2506.05333)
     attention= 2 * scores and values FLOPs / F_16
     exchange = bytes sent in two all-reduces a layer (and all-to-all with expert and data parallelism) / link
     rounds   = all-reduces * (1 + log2 ranks) / 2                a count: each pays a latency
@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.planner.cluster import Device
-from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.cost.deployment import Deployment
 from orchestrator.planner.cost.kernels import table
 from orchestrator.planner.models import DTYPE_BYTES, ModelFacts
+from orchestrator.planner.parallel import Parallel
 
 DENSE_KERNEL_SHARE, GROUPED_KERNEL_SHARE = 1.5, 3.0
 ASSUMED_LINK_BYTES_PER_S: Final = 1.6e10
@@ -53,30 +54,30 @@ class Step:
 
 def decode_step(of: Deployment, sequences: float, context: float) -> Step:
     """One token for each of the ``sequences`` in one stage together, on every attention rank of a decode worker."""
-    return _step(of, of.decode, sequences, sequences, context, ranks=of.decode.dp)
+    flops = sequences * of.facts.step_attention_flops(context)
+    kv_bytes = sequences * of.kv_bytes(context)
+    return _step(of, of.decode, sequences, ranks=of.decode.dp, kv_bytes=kv_bytes, attention_flops=flops)
 
 
 def prefill_step(of: Deployment, tokens: float, cached: float = 0.0, ranks: int | None = None) -> Step:
     """A prompt of ``tokens`` after ``cached`` ones on each of ``ranks`` (by default all) attention ranks of a prefill
     worker."""
-    return _step(of, of.prefill, tokens, 1.0, cached + tokens / 2, ranks=ranks or of.prefill.dp)
+    flops = of.facts.prompt_attention_flops(tokens, cached)
+    kv_bytes = of.kv_bytes(cached + tokens / 2)
+    return _step(of, of.prefill, tokens, ranks=ranks or of.prefill.dp, kv_bytes=kv_bytes, attention_flops=flops)
 
 
-def _step(of: Deployment, at: Parallel, tokens: float, sequences: float, context: float, *, ranks: int) -> Step:
+def _step(of: Deployment, at: Parallel, tokens: float, *, ranks: int, kv_bytes: float, attention_flops: float) -> Step:
+    """``kv_bytes`` are those of one stage's layers."""
     facts, device = of.facts, of.device
     all_tokens = tokens * ranks
-    full = facts.lasting_kv
-    width = facts.latent.nope_dim + facts.latent.rope_dim if facts.latent else facts.head_dim
-    if facts.latent and sequences == tokens:
-        width = facts.latent.cached_values  # decoding attends in the latent space
-    scores = 4 * facts.layers * facts.heads / at.tp * width * tokens * context * full
     reducing = max(at.tp, at.expert_shards)
     rounds = facts.layers * (1 + math.log2(reducing)) if reducing > 1 else 0.0
     return Step(
         shared_s=_shared_s(of, at, tokens),
         experts_s=_experts_s(facts, device, at, all_tokens),
-        kv_s=sequences * context * of.kv_bytes_per_token * of.decode.pp / device.memory_bytes_per_s,
-        attention_s=2 * scores / peak_flops(device, "bf16"),
+        kv_s=kv_bytes * of.decode.pp / device.memory_bytes_per_s,
+        attention_s=2 * attention_flops / at.tp / peak_flops(device, "bf16"),
         exchange_s=_exchange_s(facts, device, at, tokens),
         rounds=rounds,
         layers=facts.layers,

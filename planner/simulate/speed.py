@@ -3,7 +3,8 @@
 An engine step that processes p prompt tokens (q query-key pairs among and before them, r context tokens read for them)
 and one token of each of b sequences with k tokens of KV together takes::
 
-    max(token_s (p + b) + pair_s q,  min(weight_s, token_weight_s (p + b)))   compute, or reading the weights
+    max(token_s (p + b) + pair_s q,                                           compute, or
+        min(weight_s, shared_weight_s + token_weight_s (p + b)))              reading the weights
     + kv_token_s (k + r)                                                      reading the KV
     + token_link_s (p + b)                                                    links
     + sequence_s b + step_s + (prefill_step_s if p > 0)                       host
@@ -15,11 +16,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf, isfinite
-from typing import Literal
+from typing import Final, Literal
 
 from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Device
 from orchestrator.planner.models import ModelFacts
+from orchestrator.planner.parallel import Parallel
+
+TYPICAL_CONTEXT: Final = 4096
+"""Tokens of a context, by which the layers with a window count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,9 @@ class ReplicaSpeed:
     pair_s: float = 0.0
     """Compute of a query-key pair of a prefill, all layers and heads."""
     token_weight_s: float = inf
-    """Reading the weights one token needs: less than ``weight_s`` in a mixture of experts."""
+    """Reading the weights one token needs of its own: its experts."""
+    shared_weight_s: float = 0.0
+    """Reading the weights that all tokens of a step need."""
     token_link_s: float = 0.0
     """All-reduce of a token's activations, and any other cost that grows with the batch."""
     prefill_step_s: float = 0.0
@@ -65,13 +72,13 @@ class ReplicaSpeed:
         if not tokens:
             return 0.0
         compute = self.token_s * tokens + self.pair_s * pairs
-        weights = min(self.weight_s, self.token_weight_s * tokens)
+        weights = min(self.weight_s, self.shared_weight_s + self.token_weight_s * tokens)
         host = self.sequence_s * decodes + self.step_s + (self.prefill_step_s if prefill_tokens else 0.0)
         return max(compute, weights) + self.kv_token_s * (context + read) + self.token_link_s * tokens + host
 
     def decode_base_s(self, decodes: int) -> float:
         """Seconds of a step that only decodes, but for reading the KV."""
-        weights = min(self.weight_s, self.token_weight_s * decodes)
+        weights = min(self.weight_s, self.shared_weight_s + self.token_weight_s * decodes)
         return max(self.token_s * decodes, weights) + (self.token_link_s + self.sequence_s) * decodes + self.step_s
 
     def alone_s(self, prompt_tokens: float, output_tokens: float, cached_tokens: float, step_tokens: int) -> float:
@@ -106,13 +113,15 @@ def roofline_speed(
     peak = peaks.get(facts.weight_dtype) or peaks.get(facts.dtype) or max(peaks.values())
     flops_per_s = peak * parallel * compute
     bytes_per_s = device.memory_bytes_per_s * parallel * bandwidth
+    copies = Parallel.of(parallel).kv_copies(facts)
     return ReplicaSpeed(
         token_s=2 * facts.active_params / flops_per_s,
         weight_s=facts.weight_bytes / bytes_per_s,
-        kv_token_s=facts.kv_bytes_per_token / bytes_per_s,
+        kv_token_s=facts.kv_bytes(TYPICAL_CONTEXT) * copies / TYPICAL_CONTEXT / bytes_per_s,
         step_s=step_s,
-        pair_s=4 * facts.layers * facts.heads * facts.head_dim / flops_per_s,
-        token_weight_s=facts.active_weight_bytes / bytes_per_s,
+        pair_s=facts.prompt_attention_flops(TYPICAL_CONTEXT, 0) / (TYPICAL_CONTEXT**2 / 2) / flops_per_s,
+        token_weight_s=(facts.active_weight_bytes - facts.shared_weight_bytes) / bytes_per_s,
+        shared_weight_s=facts.shared_weight_bytes / bytes_per_s,
         prefill_step_s=prefill_step_s,
         call_s=call_s,
     )

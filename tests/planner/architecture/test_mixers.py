@@ -29,9 +29,10 @@ from tests.planner.architecture.configs import KV, YI, facts
 )
 def test_windows(tmp_path: Path, more: dict[str, Any], sliding: int, window: int) -> None:
     found = facts({**YI, "head_dim": 128, **more}, tmp_path)
-    assert (found.sliding_layers, found.sliding_window) == (sliding, window)
+    assert {each.window: each.layers for each in found.attention}.get(window or -1, 0) == sliding
     assert found.kv_values_per_token == KV
-    assert 0 < found.lasting_kv <= 1
+    per_layer = 2 * KV // 24
+    assert found.kv_bytes(10**6) == per_layer * ((24 - sliding) * 10**6 + sliding * window)
 
 
 @pytest.mark.parametrize(

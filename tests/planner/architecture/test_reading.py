@@ -51,7 +51,7 @@ def test_null_is_not_given(tmp_path: Path, name: str) -> None:
 def test_zero_is_none_where_it_can_be(tmp_path: Path, more: dict[str, Any]) -> None:
     found = facts({**YI, **more}, tmp_path)
     assert (found.params, found.kv_values_per_token, found.known) == (PARAMS, KV, True), found.note
-    assert (found.sliding_layers, found.weight_dtype) == (0, "bf16")
+    assert ([each.window for each in found.attention], found.weight_dtype) == ([0], "bf16")
 
 
 @pytest.mark.parametrize(
@@ -265,5 +265,7 @@ def test_no_config_of_this_world_does_anything_else(
     assert found.kv_bytes_per_token > 0
     assert found.weight_bytes > 0
     assert found.kv_heads > 0
-    assert found.lasting_kv > 0
+    assert found.kv_bytes(1e5) >= found.kv_bytes(1) > 0
+    assert found.prompt_attention_flops(100, 10) >= 0
+    assert found.step_weight_bytes(1) <= found.step_weight_bytes(7) <= found.weight_bytes * 1.0001
     assert found.known == (not found.note)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orchestrator.planner.catalogue import catalogue
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.planner.cost.call import call_cost
-from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.cost.deployment import Deployment
 from orchestrator.planner.cost.floors import least_tpot_s, least_ttft_s
 from orchestrator.planner.cost.inputs import shape_of
 from orchestrator.planner.cost.rows import as_measured
@@ -17,6 +17,7 @@ from orchestrator.planner.cost.steps import peak_flops
 from orchestrator.planner.cost.store import of_today, predict, shipped
 from orchestrator.planner.interval import Interval
 from orchestrator.planner.models import DTYPE_BYTES, ModelFacts, bundled, bundled_names
+from orchestrator.planner.parallel import Parallel
 from orchestrator.planner.serving import Replica, Serving
 
 GPUS = sorted(name for name, kind in catalogue().items() if kind.kind == "gpu")

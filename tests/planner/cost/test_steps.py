@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.planner.catalogue import load
-from orchestrator.planner.cost.deployment import Deployment, Parallel
+from orchestrator.planner.cost.deployment import Deployment
 from orchestrator.planner.cost.steps import decode_step, link_bytes_per_s, peak_flops, prefill_step
 from orchestrator.planner.models import bundled
+from orchestrator.planner.parallel import Parallel
 from tests.planner.clusters import gpu, tiny
 
 LLAMA, GPT_OSS, DEEPSEEK = (bundled(name) for name in ("llama-3.1-8b", "gpt-oss-120b", "deepseek-r1"))
@@ -45,15 +46,15 @@ def test_parallelism_splits_weights_and_cache_but_not_a_latent_cache() -> None:
     # Smaller matrices fill the device less, so a quarter of the bytes takes more than a quarter of the time.
     whole, quarter = decode_step(alone, 1, 0).shared_s, decode_step(four, 1, 0).shared_s
     assert whole / 4 < quarter < whole / 2
-    assert four.kv_bytes_per_token == pytest.approx(alone.kv_bytes_per_token / 4)
+    assert four.kv_bytes(1) == pytest.approx(alone.kv_bytes(1) / 4)
     latent, latent_four = deployment(DEEPSEEK), deployment(DEEPSEEK, prefill=split, decode=split)
-    assert latent.kv_bytes_per_token == latent_four.kv_bytes_per_token == 61 * 576 * 2
+    assert latent.kv_bytes(1) == latent_four.kv_bytes(1) == 61 * 576 * 2
 
 
 @pytest.mark.parametrize("backend", ["vllm", "trtllm"])
 def test_the_cache_is_as_wide_as_the_engine_is_told(backend: str) -> None:
     fp8, bf16 = (deployment(replace(LLAMA, cache_dtype=dtype), backend=backend) for dtype in ("fp8", "bf16"))
-    assert (fp8.kv_bytes_per_token, bf16.kv_bytes_per_token) == (2 * 32 * 8 * 128, 2 * 32 * 8 * 128 * 2)
+    assert (fp8.kv_bytes(1), bf16.kv_bytes(1)) == (2 * 32 * 8 * 128, 2 * 32 * 8 * 128 * 2)
 
 
 def test_an_indexer_takes_room_beside_the_cache_and_is_read_with_it() -> None:
@@ -62,19 +63,19 @@ def test_an_indexer_takes_room_beside_the_cache_and_is_read_with_it() -> None:
         deployment(replace(DEEPSEEK, index_bytes=bytes_), device="b200-sxm", prefill=at, decode=at)
         for bytes_ in (0, 8052)
     )
-    assert indexed.kv_bytes_per_token == without.kv_bytes_per_token + 8052
+    assert indexed.kv_bytes(1) == without.kv_bytes(1) + 8052
     assert indexed.capacity == pytest.approx(without.capacity * 70_272 / (70_272 + 8052))
     assert decode_step(indexed, 1, 1000).kv_s > decode_step(without, 1, 1000).kv_s
 
 
 def test_more_shards_than_kv_heads_hold_copies() -> None:
     eight, sixteen = (deployment(decode=Parallel(tp=n)) for n in (8, 16))
-    assert eight.kv_bytes_per_token == sixteen.kv_bytes_per_token
+    assert eight.kv_bytes(1) == sixteen.kv_bytes(1)
 
 
-def test_sliding_layers_cache_next_to_nothing() -> None:
+def test_sliding_layers_cache_their_window() -> None:
     of = deployment(GPT_OSS)
-    assert of.kv_bytes_per_token == pytest.approx(GPT_OSS.kv_values_per_token * 2 / 2)
+    assert of.kv_bytes(8192) == pytest.approx(36 * 8 * 64 * 2 * 2 * (8192 + 128) / 2)
 
 
 def test_an_unknown_precision_computes_in_sixteen_bits() -> None:
