@@ -70,8 +70,10 @@ class Compiled:
 
     @cached_property
     def level2(self) -> str:
-        """What runs: the operator graph with places and resources, as MLIR text."""
-        return str(self._level2)
+        """What runs: the operator graph with places, resources and moves between pools, as MLIR text."""
+        from orchestrator.planner.tools.moves import with_moves
+
+        return str(with_moves(self._level2, self.plan.moves))
 
 
 class _Variants(OrderedDict[Key, Compiled]):

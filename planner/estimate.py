@@ -33,6 +33,7 @@ from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.graph import Graph, Node, Region
 from orchestrator.planner.interval import ONE, ZERO, Interval, bounded, either, latest, total, within
 from orchestrator.planner.placer import DEFAULT_MODEL, Placement, Placer
+from orchestrator.planner.plan import Move
 from orchestrator.planner.resources import NO_RESOURCES, Resources
 from orchestrator.planner.schedule import NO_TIME, Busy, Outcome, Ready, Step, chain, latest_of, merged
 from orchestrator.planner.sizes import NOTHING, Size
@@ -58,6 +59,7 @@ UNEXPECTED = Interval(0.0, 0.0, 1.0)
 INLINE = Placement("inline")
 EVENT_LOOP = "event loop"
 INTERPRETER = "interpreter lock"
+COORDINATOR = "coordinator"
 OFF_THE_LOOP = frozenset({"thread", "process"})
 """Places that users ask for and that it takes some time to get to."""
 _BOOKKEEPING = Outcome(timing.BUILTIN_S, Busy({EVENT_LOOP: timing.BUILTIN_S}))
@@ -126,6 +128,8 @@ class Estimator:
         self.estimates: dict[str, Estimate] = {}
         self.companions: dict[int, tuple[Node, Placement, Resources]] = {}
         """Prefills (priced with their decode) and hints, by identity: placed, but without an estimate of their own."""
+        self.moves: dict[str, list[Move]] = {}
+        """What crosses links between pools for one execution of an op, by its id."""
         self.diagnostics: dict[str, Diagnostic] = {}
         """It has them by op id, for a loop's body is walked more than once."""
         self._is_sizing = False
@@ -337,7 +341,7 @@ class Estimator:
         )
         if placement is None or placement.serving is None:
             return NO_TIME
-        prompt = prompt.at(placement.place)
+        left_behind, prompt = prompt, prompt.at(placement.place)
         self._chats[node.results[1]] = _Chat(model, placement)
         if self._is_sizing:
             return NO_TIME
@@ -345,6 +349,19 @@ class Estimator:
         refused = refusals(node, engine.name, engine.kind, has_parts=prompt.has_parts)
         self.diagnostics.update({f"{node.id} {found}": found for found in refused})
         cost = call_cost(placement.serving, prompt.tokens, prompt.new, reply, samples)
+        if left_behind.home is not None and prompt is not left_behind:
+            cached = call_cost(placement.serving, prompt.tokens, left_behind.new, reply, samples)
+            replica = placement.serving.replica
+            per_token = replica.facts.kv_bytes_per_token if replica is not None else 0.0
+            move = Move(
+                op=node.id,
+                what="kv",
+                source=left_behind.home,
+                target=placement.place,
+                bytes=max(prompt.new.mid - left_behind.new.mid, 0.0) * per_token,
+                seconds=max(cost.seconds.mid - cached.seconds.mid, 0.0),
+            )
+            self.moves[node.id] = [move]
         estimate.placement = placement
         estimate.tokens_in, estimate.tokens_out = prompt.tokens, replies
         estimate.cost_usd, estimate.resources, estimate.prefill = cost.cost_usd, cost.decode, cost.prefill
@@ -383,6 +400,8 @@ class Estimator:
             work = self._work(node, estimate, seconds, is_known=not guessed)
             estimate.placement, chosen = self._placer.tool(node, work)
             seconds += chosen.overhead
+            if chosen.place != "thread" and not self._is_sizing:
+                self.moves[node.id] = self._moved(node, chosen.place)
         elif known.place in OFF_THE_LOOP:
             seconds += dispatch(known.place).interval
         place = estimate.placement.place
@@ -395,12 +414,23 @@ class Estimator:
             shares[INTERPRETER] = Interval(0.0, seconds.mid, seconds.hi)  # at best it computes outside of the lock
         return Outcome(seconds, Busy(shares))
 
+    def _moved(self, node: Node, place: str) -> list[Move]:
+        """The arguments of a tool on their way to another process, and its result on the way back."""
+        there, back = self._bytes(node.operands), self._bytes(node.results)
+        moving_s = dispatch(place).moving_s
+        return [
+            Move(op=node.id, what="arguments", source=COORDINATOR, target=place, bytes=there, seconds=moving_s(there)),
+            Move(op=node.id, what="result", source=place, target=COORDINATOR, bytes=back, seconds=moving_s(back)),
+        ][0 if node.operands else 1 :]
+
+    def _bytes(self, values: Sequence[int]) -> float:
+        return total(self._size(value).tokens for value in values).mid * BYTES_PER_TOKEN
+
     def _work(self, node: Node, estimate: Estimate, seconds: Interval, *, is_known: bool) -> Work:
         """What is known of a call of a tool before it has a place."""
         if not computes(node):
             return Work(seconds, is_known, computes=False)
         crowd = self._crowds.get(node.id, ALONE)
-        moved = total(self._size(value).tokens for value in (*node.operands, *node.results)).mid
         return Work(
             seconds,
             is_known,
@@ -408,7 +438,7 @@ class Estimator:
             at_once=max(self._at_once * crowd.computing, 1.0),
             others=crowd.others,
             executions=estimate.count.mid,
-            moved_bytes=moved * BYTES_PER_TOKEN,
+            moved_bytes=self._bytes((*node.operands, *node.results)),
         )
 
     # Values

@@ -64,6 +64,8 @@ _PIN_COLUMNS: Final = (
     Column("hit", right=True, rank=2),
     Column("prefill saved", rank=4),
 )
+_MOVES: Final = 6
+"""Moves that are shown."""
 _WAITS: Final = 4
 """The column that says nothing without a rate."""
 
@@ -116,6 +118,7 @@ def _text(plan: Plan, *, every_op: bool, width: int | None) -> Iterator[str]:
         "bill": [_bill(plan, plan.bill)] if plan.bill is not None else [],
         "sites": [_site(each) for each in plan.sites],
         "shares": [_shares(op) for op in shown if op.shares],
+        "moves": _moves(plan),
         "hardware": [", ".join(map(_hardware, plan.cluster.devices)) or "unknown"],
         "critical path": [_critical_path(plan)],
         "dominated by": [_dominant(plan)],
@@ -298,6 +301,18 @@ def _site(site: Site) -> str:
     batch = f", up to {site.batch} calls at once" if site.batch else ""
     replicas = "1 replica" if site.replicas == 1 else f"{site.replicas} replicas"
     return f"{site.engine}: {replicas} on {site.device}{split}{batch}"
+
+
+def _moves(plan: Plan) -> list[str]:
+    """The largest of what crosses links between pools, for one execution of each op."""
+    largest = sorted(plan.moves, key=lambda move: -move.seconds)
+    lines = [
+        f"{move.what} of {move.op} from {move.source} to {move.target}: {_bytes(move.bytes)} "
+        f"{'computed again ' if move.what == 'kv' else ''}in {figures.duration(move.seconds)}"
+        for move in largest[:_MOVES]
+    ]
+    rest = len(largest) - len(lines)
+    return [*lines, f"and {rest} smaller one{'s' * (rest != 1)}"] if rest else lines
 
 
 def _critical_path(plan: Plan) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from orchestrator.errors import SourceLoc
 from orchestrator.ir import walk
+from orchestrator.ir.dialect import MOVES
 from orchestrator.ir.tokens import DONE, TOKEN
 from orchestrator.ir.walk import op_id, opts, python_type, to_python, tree
 from orchestrator.planner.dataflow import EXCEPT, FINALLY, OTHERWISE, TRY
@@ -114,6 +115,9 @@ class _Reader:
         handle = given.op
         if given.name == DONE:
             self._note_done(handle)
+            return None
+        if given.name in MOVES:
+            self._numbers.update(zip(handle.results, self._known(handle), strict=True))
             return None
         attrs = {name: self._python(value) for name, value in handle.attributes.items() if name not in _IGNORED}
         options = attrs.pop("opts", {})

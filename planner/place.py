@@ -75,6 +75,7 @@ def plan_graph(
         tokens=tokens,
         cost_usd=cost_usd,
         pins=tuple(pins_of(graph.body, estimator.estimates)),
+        moves=tuple(move for moves in estimator.moves.values() for move in moves),
         critical_path=outcome.path,
         warnings=tuple(warnings),
     )

@@ -210,6 +210,22 @@ class Site(BaseModel):
     """Calls a replica holds at once; ``None``: not limited."""
 
 
+class Move(BaseModel):
+    """Values, or the KV of a conversation, that cross a link between pools for one execution of an op."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    op: str
+    """The op that they are for, or that made them."""
+    what: Literal["arguments", "result", "kv"]
+    source: str
+    """The place that they leave: ``coordinator``, or a place as of an op."""
+    target: str
+    bytes: float = Field(ge=0, allow_inf_nan=False)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    """They are part of the op's seconds. KV is not sent: these are the seconds to compute it again."""
+
+
 class Bill(BaseModel):
     """What the devices and services that a plan uses cost over time (:mod:`orchestrator.planner.bill`)."""
 
@@ -255,6 +271,8 @@ class Plan(BaseModel):
     """USD of the whole run; ``None`` when the price of anything in it is unknown."""
     pins: tuple[Pin, ...] = ()
     """Caches kept between turns, in program order."""
+    moves: tuple[Move, ...] = ()
+    """What crosses links between pools, in program order."""
     critical_path: tuple[str, ...] = ()
     """Ids of the top-level ops that decide ``seconds``, in order."""
     warnings: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ class OpSpec:
 
 _COMMON: Final = ("id", "opts")
 _MODEL: Final = (*_COMMON, "model", "returns", "samples")
+_MOVED: Final = ("source", "target", "bytes", "seconds")
 _CALL: Final = (*_COMMON, "callee", "params", "effects")
 
 _TEXT, _LIST, _ENTRIES, _NUMBER = ir.StringAttr, ir.ArrayAttr, ir.DictAttr, ir.IntegerAttr
@@ -46,12 +47,12 @@ _LISTS: Final = (_LIST,)
 """A list of lists of texts."""
 KINDS_OF_ATTRIBUTES: Final[dict[str, Any]] = {
     **dict.fromkeys(("name", "sym_name", "id", "kind", "path", "schema", "code", "effects", "returns"), _TEXT),
-    **dict.fromkeys(("value", "model", "callee", "place"), _TEXT),
+    **dict.fromkeys(("value", "model", "callee", "place", "source", "target"), _TEXT),
     **dict.fromkeys(("bases", "params", "types", "required", "parts"), _LIST),
     **dict.fromkeys(("cases", "catches"), _LISTS),
     **dict.fromkeys(("opts", "fields"), _ENTRIES),
     **dict.fromkeys(("samples", "max", "limit", "concurrency"), _NUMBER),
-    "ttl_s": ir.FloatAttr,
+    **dict.fromkeys(("ttl_s", "bytes", "seconds"), ir.FloatAttr),
 }
 """What each required attribute is in MLIR."""
 
@@ -80,6 +81,7 @@ OPS: Final[dict[str, OpSpec]] = {
     "op.prefill": OpSpec((*_COMMON, "model", "place"), (1, 5), (1, 1)),
     "op.decode": OpSpec((*_MODEL, "place"), (1, 1), (2, 3)),
     "op.call": OpSpec((*_CALL, "kind", "place"), (0, MANY), (1, 1)),
+    **dict.fromkeys(("op.transfer", "op.kv_move"), OpSpec((*_COMMON, *_MOVED), (1, MANY), (1, MANY))),
     "op.kv_pin": OpSpec((*_COMMON, "ttl_s"), (1, MANY)),
     "op.kv_extend": OpSpec((*_COMMON, "ttl_s"), (1, MANY)),
     "op.kv_release": OpSpec(_COMMON, (1, 1)),
@@ -87,6 +89,10 @@ OPS: Final[dict[str, OpSpec]] = {
     "op.kv_prefetch": OpSpec((*_COMMON, "ttl_s"), (1, 1)),
 }
 """Every op of both dialects but the terminator ``agent.yield``, which takes any values."""
+
+
+MOVES: Final = frozenset({"op.transfer", "op.kv_move"})
+"""They say that values cross a link between pools, and give them as they are: what they mean is nothing."""
 
 
 def is_of_its_kind(name: str, attribute: Any) -> bool:

@@ -3,7 +3,8 @@
 An op's hash covers its name, the attributes that say what it computes, the hashes of what produces its operands, and
 its regions. Not part of it are names, places, and what only says how an op is run: retries, timeouts, budgets,
 concurrency and hints (:data:`NOT_MEANING`). A tool's ``opts.code`` carries the hash of its function, so editing a tool
-changes all that depends on it. A block argument counts as its position and nesting depth. Linear.
+changes all that depends on it. A block argument counts as its position and nesting depth. Moves between pools count
+for nothing. Linear.
 
 The order of ops counts only where it is one of effects: within a region, of those with a token. The tokens themselves
 do not count, so that an op keeps its hash whatever stands before it; the hash of the module tells who waits for whom.
@@ -15,6 +16,7 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Any, Final
 
+from orchestrator.ir.dialect import MOVES
 from orchestrator.ir.effects import has_effects
 from orchestrator.ir.tokens import DONE, TOKEN
 from orchestrator.ir.walk import Body, Node, entries, op_id, tree
@@ -70,6 +72,10 @@ class _Hasher:
         free: list[str] = []
         met: Counter[str] = Counter()
         for node in body.nodes:
+            if node.name in MOVES:
+                given = [self._values[value] for value in node.op.operands]
+                self._values.update(zip(node.op.results, given, strict=True))
+                continue
             digest = self.node(node, depth)
             values = [value for value in node.op.results if self._type(value.type)]
             gives_token = len(values) < len(node.op.results)

@@ -185,6 +185,7 @@ OPTIONS: Final[dict[str, Options]] = {
     **dict.fromkeys((f"agent.{kind}" for kind in ("branch", "switch", "attempt", "map", "race")), _POLICIES),
     "agent.loop": {**_POLICIES, "must_end": _on},
     "op.prefill": _PREFIX,
+    "op.kv_move": {"recomputed": _on},
     **dict.fromkeys((f"op.kv_{kind}" for kind in ("pin", "extend", "release", "supersede", "prefetch")), _HINT),
 }
 """It has the options of each op; those that are not here have none."""

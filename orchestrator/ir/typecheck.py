@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from orchestrator.ir.dialect import MOVES
 from orchestrator.ir.tokens import is_token, operands, results
 from orchestrator.ir.walk import opt, python_type, to_python
 
@@ -138,6 +139,12 @@ def _loop(node: Node) -> Iterator[Edge]:
     yield Edge("the condition", yields(node.bodies[0])[0], "bool")
 
 
+def _move(node: Node) -> Iterator[Edge]:
+    """Values arrive as what they were."""
+    for have, want in zip(node.op.operands, node.op.results, strict=False):
+        yield Edge("what arrives", want.type, have.type, True)
+
+
 def types_of(values: Iterable[Any]) -> list[Any]:
     """The types of values."""
     return [value.type for value in values]
@@ -178,6 +185,7 @@ EDGES: Final[dict[str, Callable[[Node], Iterator[Edge]]]] = {
     "op.prefill": _prefill,
     "op.decode": _decode,
     "op.call": _call,
+    **dict.fromkeys(MOVES, _move),
     "agent.branch": _branch,
     "agent.switch": _switch,
     "agent.attempt": _attempt,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from keyword import iskeyword
+from math import inf
 from typing import Any, Final
 
 from orchestrator.errors import Diagnostic, IRError
 from orchestrator.ir._mlir import ir
 from orchestrator.ir.declarations import EFFECTS, Declarations, checked_declarations
-from orchestrator.ir.dialect import OPS, OpSpec, is_of_its_kind, mistaken
+from orchestrator.ir.dialect import MOVES, OPS, OpSpec, is_of_its_kind, mistaken
 from orchestrator.ir.options import ATTRIBUTES, MOST, Checked, defaults_are_texts, is_json
 from orchestrator.ir.placement import misplaced
 from orchestrator.ir.signatures import Signatures, Violation
@@ -266,6 +267,16 @@ def _workflow(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
         yield "ORCH-I021", f"there are defaults of {', '.join(to_python(defaults))}, and not all are parameters"
 
 
+def _moved(node: Node, attributes: Mapping[str, Any]) -> Iterator[Violation]:
+    """As many values arrive as leave, and they take some time or none."""
+    leaving, arriving = len(node.op.operands), len(node.op.results)
+    if leaving != arriving:
+        yield "ORCH-I019", f"{leaving} values leave, and {arriving} arrive"
+    wrong = [name for name in ("bytes", "seconds") if not 0 <= attributes[name].value < inf]
+    if wrong:
+        yield "ORCH-I027", f"{' and '.join(wrong)} of a move cannot be counted"
+
+
 _SAMPLES: Final = _bound("samples")
 _LIMIT: Final = _bound("limit")
 _CONCURRENCY: Final = _bound("concurrency", 0)
@@ -276,6 +287,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "op.call": _lowered_call,
     "agent.generate": _generate,
     "op.decode": _model_call,
+    **dict.fromkeys(MOVES, _moved),
     "agent.sleep": _sleep,
     "agent.switch": _switch,
     "agent.loop": _bound("max"),
