@@ -39,6 +39,13 @@ def two_turns() -> str:
 
 
 @workflow
+def both() -> str:
+    """Asks both engines, so that a plan of it starts both."""
+    first = llm("Say one.", model="quick", max_tokens=8, ignore_eos=True, name="one")
+    return llm(f"Say two after {first}.", model="thrifty", max_tokens=8, ignore_eos=True, name="two")
+
+
+@workflow
 def chain() -> str:
     plan = llm("Plan an article on tides.", max_tokens=48, ignore_eos=True, name="plan")
     text = llm(f"Write it: {plan}", max_tokens=128, ignore_eos=True, name="write")

@@ -43,15 +43,14 @@ class Nodes:
         """``host:port`` to join it at."""
         return str(self._cluster.address)
 
-    def add(self, name: str, cores: float, **resources: float) -> None:
-        """A node with one of the resource ``name`` and ``resources``, whose processes get ``cores`` of CPU time.
+    def add(self, name: str, cores: float, device: str | None = None) -> None:
+        """A node with one device of a kind (``name``, if nothing else is said), whose processes get ``cores`` of CPU.
 
         Raises :class:`ThrottleError` where the kernel does not let it.
         """
         node = self._cluster.add_node(
             num_cpus=2,
-            resources={name: 1.0, **resources},
-            labels={"device": name},
+            resources={device or name: 1.0},
             object_store_memory=100 * 2**20,
             include_dashboard=False,
         )
@@ -66,6 +65,13 @@ class Nodes:
         for each in running:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
+
+    def of(self, pid: int) -> str:
+        """The node that a process runs on; ``KeyError`` where it runs on none."""
+        for name, node in self._nodes.items():
+            if any(each.pid == pid for each in _processes(node)):
+                return name
+        raise KeyError(pid)
 
     def __enter__(self) -> Self:
         from ray.cluster_utils import Cluster
