@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -96,12 +96,11 @@ class Keeper:
         async with self._changing:
             room = nodes.bundles(layout, nodes.alive())
             started = await self._start(_missing(layout, self._replicas), room, room_s)
+            self._take(started)
             self._record(layout)
             self._layout, self._trouble = layout, ""
-            self._take(started)
-            leaving = _surplus(layout, self._replicas)
-            await self._announce(leaving)
-        await asyncio.gather(*(self._leave(each, drain_s) for each in leaving))
+            left = self._announced(_surplus(layout, self._replicas), drain_s)
+        await asyncio.shield(left)
         return await self.status()
 
     async def down(self, drain_s: float) -> None:
@@ -110,9 +109,8 @@ class Keeper:
         async with self._changing:
             self._layout, self._is_down = None, True
             _store().put(self._namespace, None)
-            leaving = [each for each in self._replicas if not each.is_leaving]
-            await self._announce(leaving)
-        await asyncio.gather(*(self._leave(each, drain_s) for each in leaving))
+            left = self._announced([each for each in self._replicas if not each.is_leaving], drain_s)
+        await asyncio.shield(left)
 
     async def status(self) -> Status:
         """What runs now."""
@@ -158,10 +156,18 @@ class Keeper:
             self._replicas.append(each)
             self._spawn(self._watch(each))
 
-    async def _announce(self, leaving: Iterable[Replica] = ()) -> None:
+    def _announced(self, leaving: Sequence[Replica] = (), drain_s: float = 0.0) -> asyncio.Future[Any]:
+        """Tell who follows that replicas have come, or are ``leaving``; done when the latter have stopped.
+
+        It goes on where nobody waits for it any more.
+        """
         for each in leaving:
             each.is_leaving = True
         self._version = uuid4().hex
+        tasks = [self._spawn(self._notify()), *(self._spawn(self._leave(each, drain_s)) for each in leaving)]
+        return asyncio.gather(*tasks)
+
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -184,7 +190,7 @@ class Keeper:
         _log.warning("`%s` has ended, and is started again", watched.identity.name)
         self._replicas.remove(watched)
         watched.kill()
-        await self._announce()
+        self._announced()
         self._lost.set()
 
     async def _heal(self) -> None:
@@ -214,7 +220,7 @@ class Keeper:
         starting = (replica.start(each, room[each.name], self._namespace) for each in missing)
         ended = await asyncio.gather(*starting, return_exceptions=True)
         self._take([each for each in ended if isinstance(each, Replica)])
-        await self._announce()
+        self._announced()
         return next((str(each) for each in ended if isinstance(each, BaseException)), "")
 
     async def _recovered(self) -> None:
@@ -260,10 +266,11 @@ class Keeper:
     def _record(self, layout: Layout) -> None:
         _store().put(self._namespace, layout.model_dump_json(context=WITH_CREDENTIALS))
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _missing(layout: Layout, running: Iterable[Replica]) -> list[EngineGroup]:

@@ -154,6 +154,19 @@ async def test_what_cannot_be_started_is_one_error_and_touches_nothing_that_serv
         await comes(lambda: _same(in_all(), {"fast": 4.0, "slow": 0.0}))
 
 
+async def test_a_change_that_is_interrupted_is_taken_back(two_nodes: list[Raylet]) -> None:
+    async with deployed(layout((sim("b", "slow"), 1))) as made:
+        before = await made.status()
+        wanted = layout((sim("a", "fast"), 4), (sim("c", "slow"), 1))  # whose device `b` has
+        changing = asyncio.create_task(made.apply(wanted, room_s=600.0))
+        await comes(lambda: _same(in_all(), {"fast": 0.0, "slow": 0.0}))
+        changing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await changing
+        await comes(lambda: _same(in_all(), {"fast": 4.0, "slow": 0.0}))
+        assert await made.status() == before
+
+
 async def test_a_first_deployment_that_fails_leaves_nothing(two_nodes: list[Raylet]) -> None:
     with pytest.raises(RunError, match="ORCH-R122"):
         await Deployment.begun("never").apply(layout((sim("c", "absent"), 1), name="never"))
