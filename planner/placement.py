@@ -97,24 +97,26 @@ def pareto(
 ) -> tuple[Solution, ...]:
     """The front of cost against latency, fastest first: at most ``points`` plans, none better than another in both.
 
-    An epsilon constraint on latency, spaced evenly between the fastest and the cheapest plan; each point is solved
-    twice, for cost under the latency and then for latency under that cost, so that a tie in one never hides a gain in
-    the other. Raises :class:`PlanError` as :func:`solve` does, and ORCH-P051 for fewer than 2 points.
+    An epsilon constraint on latency, spaced evenly between the fastest and the cheapest plan. Raises
+    :class:`PlanError` as :func:`solve` does, and ORCH-P051 for fewer than 2 points.
     """
+    from orchestrator.planner.solver.search import search
+
     if points < 2:
         raise PlanError("ORCH-P051", f"`points` is {points}", why="a front has two ends", fix="ask for 2 or more")
     usable, left_out = _prepared(problem, "cost", priced=True, leave_out=leave_out_unknown)
     effort = _effort(gap, time_limit_s)
-    fastest = _fastest_then_cheapest(usable, effort, left_out)
-    if fastest is None:
+    quickest = search(usable, "latency", effort)
+    if quickest is None:
         raise _no_plan(usable, time_limit_s)
+    fastest = _cheapest(usable, quickest.seconds, effort, left_out) or quickest
     front = [fastest]
-    cheapest = _cheapest_then_fastest(usable, None, effort, left_out)
+    cheapest = search(usable, "cost", effort, left_out=left_out)
     if cheapest is not None:
         span = cheapest.seconds - fastest.seconds
         for step in range(1, points - 1):
             within_s = fastest.seconds + span * step / (points - 1)
-            found = _cheapest_then_fastest(usable, within_s, effort, left_out)
+            found = _cheapest(usable, within_s, effort, left_out)
             front += [found] if found is not None else []
         front.append(cheapest)
     return _not_dominated(front)
@@ -175,30 +177,12 @@ def _no_plan(problem: Problem, time_limit_s: float) -> PlanError:
     )
 
 
-def _fastest_then_cheapest(problem: Problem, effort: Effort, left_out: tuple[str, ...]) -> Solution | None:
+def _cheapest(problem: Problem, within_s: float, effort: Effort, left_out: tuple[str, ...]) -> Solution | None:
+    """The fastest of the cheapest plans within ``within_s``."""
     from orchestrator.planner.solver.search import search
 
-    quick = search(problem, "latency", effort)
-    return None if quick is None else _cheapest_then_fastest(problem, quick.seconds, effort, left_out) or quick
-
-
-def _cheapest_then_fastest(
-    problem: Problem, within_s: float | None, effort: Effort, left_out: tuple[str, ...]
-) -> Solution | None:
-    """The fastest of the cheapest plans within ``within_s``, as a plan for cost."""
-    from orchestrator.planner.solver.search import search
-
-    if within_s is not None:
-        problem = replace(problem, workload=replace(problem.workload, sla_s=within_s))
-    cheap = search(problem, "cost", effort, left_out=left_out)
-    if cheap is None:
-        return None
-    quick = search(problem, "latency", effort, most_usd=cheap.value, left_out=left_out)
-    if quick is None or quick.seconds >= cheap.seconds:
-        return cheap
-    dollars = quick.usd_per_hour if problem.workload.sizing_per_s is not None else quick.usd_per_run
-    assert dollars is not None
-    return replace(quick, objective="cost", value=dollars, bound=min(cheap.bound, dollars))
+    problem = replace(problem, workload=replace(problem.workload, sla_s=within_s))
+    return search(problem, "cost", effort, left_out=left_out)
 
 
 def _not_dominated(front: list[Solution]) -> tuple[Solution, ...]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrator.planner.solver.instance import Edge, Instance, Option
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, capacity, link, memory
-from orchestrator.planner.solver.problem import Link
+from orchestrator.planner.solver.problem import Goal, Link
 
 TOLERANCE = 1e-6
 """Relative; what the solver may be off by."""
@@ -209,6 +209,24 @@ def _link_usd(of: Instance, spread: Spread) -> list[float | None]:
 def joules_per_run(of: Instance, spread: Spread) -> float | None:
     """``None`` where an op's energy is unknown."""
     return total(_shared(of, spread, "joules"))
+
+
+def value(of: Instance, goal: Goal, spread: Spread, rate: float | None) -> float | None:
+    """What a goal counts; ``None`` where a figure that it needs is unknown."""
+    count = replicas(of, spread, rate)
+    match goal:
+        case "latency":
+            return timing(of, spread).seconds
+        case "energy":
+            return joules_per_run(of, spread)
+        case "cost" if rate is not None:
+            return usd_per_hour(of, spread, count, rate)
+        case "cost":
+            return usd_per_run(of, spread, count, rate)
+        case "throughput":
+            return rate
+        case "devices":
+            return float(sum(number * of.configurations[k].devices for k, number in count.items()))
 
 
 def total(of: Sequence[float | None]) -> float | None:

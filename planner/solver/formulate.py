@@ -32,12 +32,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from orchestrator.planner.solver.bounds import Allowed, Windows, fitting, windows
 from orchestrator.planner.solver.instance import Edge, Instance
 from orchestrator.planner.solver.limits import BUDGET, RATE, SLA, capacity, link, memory
 from orchestrator.planner.solver.model import Model
-from orchestrator.planner.solver.problem import Objective
+from orchestrator.planner.solver.problem import Goal
 from orchestrator.planner.solver.program import INF, Program, Terms
 
 _SLACK = 1e-9
@@ -46,30 +48,30 @@ _SLACK = 1e-9
 
 def formulate(
     of: Instance,
-    objective: Objective | None,
+    objective: Goal | None,
     *,
     allowed: Allowed | None = None,
     without: frozenset[str] = frozenset(),
-    most_usd: float | None = None,
+    held: Mapping[Goal, float] = MappingProxyType({}),
 ) -> Model:
     """The program of a problem; ``objective`` ``None`` only asks whether there is a plan.
 
-    ``without`` names limits to leave out, ``allowed`` the choices that may be used, and ``most_usd`` caps what the
-    objective cost counts.
+    ``without`` names limits to leave out, ``allowed`` the choices that may be used, and ``held`` what other objectives
+    may come to: cost, energy and devices.
     """
-    return _Formulation(of, objective, allowed, without, most_usd).build()
+    return _Formulation(of, objective, allowed, without, held).build()
 
 
 class _Formulation:
     def __init__(
         self,
         of: Instance,
-        objective: Objective | None,
+        objective: Goal | None,
         allowed: Allowed | None,
         without: frozenset[str],
-        most_usd: float | None,
+        held: Mapping[Goal, float],
     ) -> None:
-        self.of, self.objective, self.without, self.most_usd = of, objective, without, most_usd
+        self.of, self.objective, self.without, self.held = of, objective, without, held
         self.problem, self.load = of.problem, of.problem.workload
         self.rate = None if RATE in without else self.load.sizing_per_s
         self.sla_s = None if SLA in without else self.load.sla_s
@@ -387,12 +389,13 @@ class _Formulation:
         return terms, levels[0] / unit if levels else 0.0
 
     def _caps(self) -> None:
-        """The budget an hour, and a cap on what the objective cost counts."""
-        budget = None if BUDGET in self.without else self.load.budget_usd_per_hour
-        for most, terms in ((budget, self._usd_per_hour), (self.most_usd, self._usd)):
-            if most is not None:
-                unit = most or 1.0
-                self.program.row([(column, value / unit) for column, value in terms()], upper=most / unit)
+        """The budget an hour, and what objectives are held to."""
+        caps = [(most, self._terms(goal)) for goal, most in self.held.items()]
+        if BUDGET not in self.without and self.load.budget_usd_per_hour is not None:
+            caps.append((self.load.budget_usd_per_hour, self._usd_per_hour()))
+        for most, terms in caps:
+            unit = most or 1.0
+            self.program.row([(column, value / unit) for column, value in terms], upper=most / unit)
 
     def _usd_per_hour(self) -> Terms:
         """Replicas at their price, and what is charged per execution and per byte at the rate."""
@@ -419,22 +422,27 @@ class _Formulation:
     def _minimise(self) -> None:
         if self.objective is None:
             return
-        terms = self._objective()
+        terms = self._terms(self.objective)
         self.model.scale = max((abs(value) for _, value in terms), default=1.0) or 1.0
         for column, value in terms:
             self.program.cost[column] += value / self.model.scale
 
-    def _objective(self) -> Terms:
+    def _terms(self, goal: Goal) -> Terms:
+        """What a goal counts."""
         model = self.model
-        if self.objective == "latency":
-            assert model.end is not None
-            return [(model.end, model.unit_s)]
-        if self.objective == "throughput":
-            assert model.rate is not None
-            return [(model.rate, -1.0)]
-        if self.objective == "energy":
-            return [(model.w[o][c], option.joules or 0.0) for o, c, option in self.of.choices()]
-        return self._usd()
+        match goal:
+            case "latency":
+                assert model.end is not None
+                return [(model.end, model.unit_s)]
+            case "throughput":
+                assert model.rate is not None
+                return [(model.rate, -1.0)]
+            case "energy":
+                return [(model.w[o][c], option.joules or 0.0) for o, c, option in self.of.choices()]
+            case "devices":
+                return [(model.r[k], float(each.devices)) for k, each in enumerate(self.of.configurations)]
+            case "cost":
+                return self._usd()
 
     def _usd(self) -> Terms:
         """What the objective cost counts: an hour at the rate, or one run alone."""

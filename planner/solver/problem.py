@@ -21,6 +21,8 @@ from orchestrator.cached import cached_property
 
 Mode = Literal["aggregated", "prefill", "decode"]
 Objective = Literal["cost", "latency", "throughput", "energy"]
+Goal = Objective | Literal["devices"]
+"""An objective, or the number of devices, which decides between plans that are as good in all else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,13 @@ from orchestrator.planner.solver.model import Model
 from orchestrator.planner.solver.neighbours import Rules
 from orchestrator.planner.solver.point import point_of, rate_of, spread_of
 from orchestrator.planner.solver.problem import Objective, Problem
+from orchestrator.planner.solver.sequel import Sequel
 from orchestrator.planner.solver.solution import Share, Solution
 
 DIRECT: Final = 500
 """Columns up to which the program is solved at once."""
+DIRECT_SPLIT: Final = 5
+"""Times as many, where ops split: what the kernel leaves open is then the whole program, once more."""
 ANNEALED: Final = 3e-3
 """Choices are annealed over whose penalties are at most this share of the bound."""
 STEPS_PER_OP: Final = 100
@@ -47,13 +50,13 @@ def search(
     effort: Effort,
     *,
     left_out: tuple[str, ...] = (),
-    most_usd: float | None = None,
     cut: Callable[[Model], None] | None = None,
 ) -> Solution | None:
     """The best plan of a checked problem without unknown figures; ``None`` where there is none.
 
-    ``most_usd`` caps what the objective cost counts, ``cut`` may add rows. Raises :class:`PlanError` ORCH-P048 when
-    time runs out before any plan was found, ORCH-P049 when nothing bounds the throughput.
+    Among plans that are as good it is the fastest, then the cheapest where prices are known, then the one with the
+    fewest devices (``sequel.py``). ``cut`` may add rows. Raises :class:`PlanError` ORCH-P048 when time runs out before
+    any plan was found, ORCH-P049 when nothing bounds the throughput.
     """
     began = time.perf_counter()
     of = instance(problem)
@@ -66,14 +69,14 @@ def search(
         )
 
     def program(allowed: Allowed | None) -> Model:
-        model = formulate(of, objective, allowed=allowed, most_usd=most_usd)
+        model = formulate(of, objective, allowed=allowed)
         if cut is not None:
             cut(model)
         return model
 
     def anneal(model: Model, relaxed: Relaxation, dear: Penalties) -> list[int] | None:
-        # The annealing knows neither cuts nor caps, and replicas of its plans are the fewest the rate needs.
-        if cut is not None or most_usd is not None or objective == "throughput":
+        # The annealing knows no cuts, and replicas of its plans are the fewest the rate needs.
+        if cut is not None or objective == "throughput":
             return None
         return _annealed(model, objective, relaxed, dear)
 
@@ -81,7 +84,9 @@ def search(
     if proof is None or proof.rate == 0:  # a use that carries nothing is no plan
         return None
     bound = proof.bound * proof.model.scale * (-1.0 if objective == "throughput" else 1.0)
-    found = solution(of, objective, proof.spread, proof.rate, bound)
+    left_s = effort.time_limit_s - (time.perf_counter() - began)
+    spread = Sequel(of, objective, proof.rate, effort.gap, cut).undominated(proof.spread, left_s)
+    found = solution(of, objective, spread, proof.rate, bound)
     took = time.perf_counter() - began
     return replace(found, left_out=left_out, solve_s=took, open_because=_open(found, effort, took))
 
@@ -145,7 +150,8 @@ def _by_parts(
     left: Callable[[], float],
 ) -> _Proof | None:
     """``None`` where the program is small, has no relaxation, or its kernel no plan."""
-    relaxed = relax(everything.program, left()) if len(everything.program.lower) > DIRECT else None
+    most = DIRECT * (DIRECT_SPLIT if everything.splits else 1)
+    relaxed = relax(everything.program, left()) if len(everything.program.lower) > most else None
     if relaxed is None:
         return None
     dear = penalties(everything, relaxed)
@@ -235,26 +241,11 @@ def _annealed(model: Model, objective: Objective, relaxed: Relaxation, dear: Pen
     return incumbent(of, rules, rounded(model, relaxed), STEPS_PER_OP * len(of.ops))
 
 
-def _value(of: Instance, objective: Objective, spread: Spread, rate: float | None) -> float | None:
-    count = evaluate.replicas(of, spread, rate)
-    match objective:
-        case "latency":
-            return evaluate.timing(of, spread).seconds
-        case "energy":
-            return evaluate.joules_per_run(of, spread)
-        case "cost" if rate is not None:
-            return evaluate.usd_per_hour(of, spread, count, rate)
-        case "cost":
-            return evaluate.usd_per_run(of, spread, count, rate)
-        case "throughput":
-            return rate
-
-
 def solution(of: Instance, objective: Objective, spread: Spread, rate: float | None, bound: float) -> Solution:
     """Everything that follows from the choices; replicas are the fewest that carry the rate."""
     count = evaluate.replicas(of, spread, rate)
     timed = evaluate.timing(of, spread)
-    value = _value(of, objective, spread, rate)
+    value = evaluate.value(of, objective, spread, rate)
     assert value is not None
     # A bound that rounding put on the wrong side of the plan it bounds would read as a negative gap.
     bound = max(bound, value) if objective == "throughput" else min(bound, value)

@@ -146,6 +146,28 @@ def test_the_highest_throughput_too(seed: int, way: str) -> None:
     assert same(best(problem, "throughput"), best_throughput(problem))
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_of_the_cheapest_plans_it_is_the_fastest(seed: int) -> None:
+    problem = random_problem(seed, most_plans=300)
+    load = problem.workload
+    found = planned(problem, "cost")
+    if found is None or load.sizing_per_s is None:
+        return
+    quickest = brute_force(replace(problem, workload=replace(load, budget_usd_per_hour=found.value * (1 + 1e-7))))
+    assert same(found.seconds, quickest and quickest["latency"])
+
+
+def test_of_equal_plans_it_has_the_fewest_devices() -> None:
+    problem = Problem(
+        pools=(Pool("many", "x", 8, 1.0), Pool("few", "y", 2, 4.0)),
+        configurations=(Configuration("many", "many"), Configuration("few", "few")),
+        ops=(Op("answer", (Choice("many", 1.0, 1.0), Choice("few", 1.0, 0.25))),),
+        workload=Workload(rate_per_s=3.2),
+    )
+    # Four at a dollar and one at four dollars carry as much, as fast.
+    assert dict(solve(problem, "cost", gap=0.0).replicas) == {"few": 1}
+
+
 def test_the_random_problems_are_of_both_kinds() -> None:
     """Otherwise agreement with the oracle would say little."""
     with_plan = sum(brute_force(random_problem(seed, most_plans=2000)) is not None for seed in range(24))
