@@ -16,12 +16,14 @@ from orchestrator.errors import PlanError
 from orchestrator.passes.pipeline import run_pipeline
 from orchestrator.planner.cluster import Cluster, EngineSpec
 from orchestrator.planner.cluster_file import read_cluster
+from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
 from orchestrator.planner.explain import render
 from orchestrator.planner.placement import Workload, solve
 from orchestrator.planner.plan import Objective, Plan, Site
 from orchestrator.planner.planning import Asked, Planning
-from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, as_sited, problem_of, sited, unsited
+from orchestrator.planner.serving import Serving
+from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, as_sited, problem_of, sited, unsited, ways
 
 CLUSTER = """
 [[device]]
@@ -223,6 +225,12 @@ def test_the_program_of_a_workflow(tmp_path: Path) -> None:
     one, sixteen = (by_batch[f"big on 8 x h100, batches of {n}"] for n in (1, 16))
     assert sixteen.seconds > one.seconds
     assert sixteen.busy_s < one.busy_s
+    # The prompt of every call of a batch is computed, and nothing else meanwhile.
+    way = next(each for each in ways(offered, (16,)) if each.name == sixteen.configuration)
+    op = estimate.by_id["llm_2"]
+    alone = call_cost(Serving(way.engine, way.replica), op.tokens_in, op.tokens_in, op.tokens_out, 16)
+    assert sixteen.seconds == pytest.approx(alone.seconds.mid + 15 * alone.exclusive_s.mid)
+    assert sixteen.busy_s >= alone.exclusive_s.mid > 0
 
 
 def test_regions_and_bookkeeping_are_passed_through(tmp_path: Path) -> None:
