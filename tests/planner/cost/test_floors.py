@@ -131,8 +131,8 @@ def test_no_call_is_faster_than_its_prefill_and_its_reads(
     serving = Serving(EngineSpec(name="e", kind="vllm", model="m", device="d"), Replica(facts, gpu, parallel))
     n = Interval.exact(prompt)
     found = call_cost(serving, n, n, Interval.exact(output), samples).seconds
-    reads_s = output * facts.active_weight_bytes / (gpu.memory_bytes_per_s * parallel)
-    cache_s = output * samples * facts.kv_bytes_per_token * prompt / (gpu.memory_bytes_per_s * parallel)
+    reads_s = output * facts.step_weight_bytes(1) / (gpu.memory_bytes_per_s * parallel)
+    cache_s = output * samples * facts.kv_bytes(prompt) / (gpu.memory_bytes_per_s * parallel)
     compute_s = 2 * facts.active_params * prompt / (max(gpu.flops.values()) * parallel)
     assert found.mid * (1 + 1e-9) >= reads_s + cache_s + compute_s
     assert found.lo * facts.spread * (1 + 1e-9) >= reads_s + cache_s + compute_s
