@@ -183,16 +183,21 @@ def _op(siting: Siting, op: OpPlan) -> Op:
     engine = op.place.removeprefix("engine:")
     models = {each.model for each in siting.estimate.cluster.engines if each.name == engine}
     serving = [way for way in siting.ways.values() if way.engine.name == engine or way.engine.model in models]
-    choices = tuple(_choice(op, way, siting.samples.get(op.id, 1)) for way in serving)
+    samples = siting.samples.get(op.id, 1)
+    # All replies of a call are made at once.
+    least = min(samples, BATCHES[-1])
+    choices = tuple(_choice(op, way, samples) for way in serving if way.batch is None or way.batch >= least)
     return Op(op.id, choices, executions, serial) if choices else elsewhere
 
 
 def _choice(op: OpPlan, way: Way, samples: int) -> Choice:
-    batch, reply = way.batch or 1, op.tokens_out.scaled(1 / samples)
-    serving = Serving(way.engine, way.replica)
-    seconds = call_cost(serving, op.tokens_in, op.tokens_in, reply, samples * batch).seconds.mid
+    # A batch is of sequences, as `max_num_seqs` is, and each reply is one.
+    calls, reply = max((way.batch or 1) // samples, 1), op.tokens_out.scaled(1 / samples)
+    cost = call_cost(Serving(way.engine, way.replica), op.tokens_in, op.tokens_in, reply, samples * calls)
+    # While a call is in a full batch, the prompt of each other is computed once, and nothing else meanwhile.
+    seconds = cost.seconds.mid + (calls - 1) * cost.exclusive_s.mid
     kv_bytes = way.replica.facts.kv_bytes(op.tokens_in.mid, reply.mid, samples)
-    return Choice(way.name, seconds, seconds / batch, kv_bytes=kv_bytes)
+    return Choice(way.name, seconds, seconds / calls, kv_bytes=kv_bytes)
 
 
 def sited(solution: Solution, siting: Siting) -> Sited:
