@@ -4,7 +4,7 @@
 
 Rows are measurements published by ai-dynamo/aiconfigurator, by default those that ship with the planner. In the cases
 ``configuration/...`` every fifth *configuration* (model, device, backend, precision, lengths, load and parallelism; all
-its repeats together) is held out in turn, where others of its group remain; in ``group/...`` every (model, device,
+its repeats together) is held out in turn; in ``group/...`` every (model, device,
 backend) group is, one thirteenth of them at a time; in ``device/...`` every GPU. Everything is fitted anew to what
 remains (hyperparameters in the first fold of a case only), and asked as `orch plan serve` and siting ask: about today,
 without the campaign and the day of the row. ``dense`` rows are those of models without experts. ``agg`` rows are one
@@ -68,8 +68,7 @@ def held_out(measurements: Sequence[Measurement], held: str, *, quick: bool) -> 
         kernels = {"tpot": model.tpot.fit.kernel, "ttft": model.ttft.fit.kernel}
         asked = np.flatnonzero(folds == fold).tolist()
         said = model.predict([of_today(measurements[i].of) for i in asked])
-        # A group of one configuration is a group never seen once that is held out, and counts as such.
-        found.update((i, each) for i, each in zip(asked, said, strict=True) if each.measured or held != "configuration")
+        found.update(zip(asked, said, strict=True))
     return found
 
 

@@ -20,7 +20,6 @@ from typing import Final
 from pydantic import JsonValue
 
 from orchestrator.cached import cached_property
-from orchestrator.errors import PlanError
 from orchestrator.planner.cluster import Cluster, Device, EngineSpec
 from orchestrator.planner.cost.call import call_cost
 from orchestrator.planner.dataflow import dependencies, rounds
@@ -81,22 +80,22 @@ def unsited(cluster: Cluster) -> tuple[EngineSpec, ...]:
     return tuple(each for each in cluster.engines if each.kind == "vllm" and each.device is None)
 
 
-def anywhere(cluster: Cluster) -> Cluster:
-    """The cluster with every unsited engine on the GPU with most memory, to estimate tokens.
+def hosts(cluster: Cluster) -> tuple[Device, ...]:
+    """The devices that unsited engines may be put on: GPUs, and CPUs that have a price or no GPU beside them.
 
-    Raises :class:`PlanError` ORCH-P024 when the cluster has no GPU.
+    A CPU without a price would be the cheapest device there is, or make every cost unknown.
     """
-    gpus = [device for device in cluster.devices if device.kind == "gpu"]
+    gpus = tuple(device for device in cluster.devices if device.kind == "gpu")
+    cpus = (device for device in cluster.devices if device.kind == "cpu")
+    return (*gpus, *(device for device in cpus if not gpus or device.usd_per_hour is not None))
+
+
+def anywhere(cluster: Cluster) -> Cluster:
+    """The cluster with every unsited engine on the GPU with most memory, or else the CPU, to estimate tokens."""
     waiting = unsited(cluster)
     if not waiting:
         return cluster
-    if not gpus:
-        raise PlanError(
-            "ORCH-P024",
-            f"engine {waiting[0].name!r} has no device, and the cluster has no GPU to put it on",
-            fix="add a [[device]] of kind gpu, or name the engine's device",
-        )
-    largest = max(gpus, key=lambda device: device.memory_bytes)
+    largest = max(hosts(cluster), key=lambda device: (device.kind == "gpu", device.memory_bytes))
     return cluster.model_copy(
         update={"engines": tuple(_bound(each, largest, each) if each in waiting else each for each in cluster.engines)}
     )
@@ -104,7 +103,7 @@ def anywhere(cluster: Cluster) -> Cluster:
 
 def _bound(engine: EngineSpec, device: Device, named: EngineSpec) -> EngineSpec:
     # As many devices as it takes: whether the model fits is the program's question, not the estimate's.
-    options = {**engine.options, "tensor_parallel_size": device.count}
+    options = {**engine.options, "tensor_parallel_size": device.count if device.kind == "gpu" else 1}
     return named.model_copy(update={"device": device.name, "options": options})
 
 
@@ -112,8 +111,9 @@ def ways(cluster: Cluster, batches: Sequence[int | None]) -> Iterator[Way]:
     """Every way to run each engine; of one that has its device, the way it is configured."""
     for engine in cluster.engines:
         if engine in unsited(cluster):
-            for device in (each for each in cluster.devices if each.kind == "gpu"):
-                for split in (each for each in SPLITS if each <= min(device.count, device.node_devices)):
+            for device in hosts(cluster):
+                most = min(device.count, device.node_devices) if device.kind == "gpu" else 1
+                for split in (each for each in SPLITS if each <= most):
                     yield from (Way(engine, device, split, batch) for batch in batches)
         elif engine.device is not None:
             wanted = engine.option("tensor_parallel_size")
@@ -222,7 +222,8 @@ def sited(solution: Solution, siting: Siting) -> Sited:
         devices.append(device)
         sites.append(site)
     rest = [each for each in cluster.engines if each not in unsited(cluster) and each.device is None]
-    cpus = [each for each in cluster.devices if each.kind == "cpu"]
+    with_engines = {each.name for each in devices}
+    cpus = [each for each in cluster.devices if each.kind == "cpu" and each.name not in with_engines]
     engine_of = {op: names[c.configuration] for op, c in solution.assignment.items() if c.configuration in names}
     shares = {op: _shares(each, names) for op, each in solution.shares.items() if op in engine_of and len(each) > 1}
     whole = cluster.model_copy(update={"devices": (*cpus, *devices), "engines": (*engines, *rest)})

@@ -23,7 +23,7 @@ from orchestrator.planner.placement import Workload, solve
 from orchestrator.planner.plan import Objective, Plan, Site
 from orchestrator.planner.planning import Asked, Planning
 from orchestrator.planner.serving import Serving
-from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, as_sited, problem_of, sited, unsited, ways
+from orchestrator.planner.siting import ELSEWHERE, Siting, anywhere, as_sited, hosts, problem_of, sited, unsited, ways
 
 CLUSTER = """
 [[device]]
@@ -205,11 +205,22 @@ def test_an_unknown_price_is_no_price_of_zero(tmp_path: Path) -> None:
     assert "l40s" in str(caught.value)
 
 
-def test_without_a_gpu_there_is_nowhere_to_go(tmp_path: Path) -> None:
+def test_without_a_gpu_a_model_that_fits_the_cpu_goes_there(tmp_path: Path) -> None:
     only_cpu = CLUSTER[: CLUSTER.index('[[device]]\nname = "h100"')] + CLUSTER[CLUSTER.index("[[engine]]") :]
+    both_small = only_cpu.replace("Llama-3.1-70B", "Llama-3.1-8B").replace("cores = 16", "cores = 16\ncount = 2")
+    made = planning().plan(Asked(cluster(tmp_path, text=both_small)))
+    assert {site.device.rstrip("-0123456789") for site in made.sites} == {"cpu"}
     with pytest.raises(PlanError) as caught:
         planning().plan(Asked(cluster(tmp_path, text=only_cpu)))
-    assert caught.value.code == "ORCH-P024"
+    assert caught.value.code == "ORCH-P011"
+
+
+def test_a_cpu_without_a_price_is_offered_no_engine_where_there_are_gpus(tmp_path: Path) -> None:
+    priced = cluster(tmp_path)
+    assert [each.name for each in hosts(priced)] == ["h100", "l40s", "cpu"]
+    cpu = priced.device("cpu").model_copy(update={"usd_per_hour": None})
+    rest = tuple(each for each in priced.devices if each.name != "cpu")
+    assert [each.name for each in hosts(priced.model_copy(update={"devices": (cpu, *rest)}))] == ["h100", "l40s"]
 
 
 def test_the_program_of_a_workflow(tmp_path: Path) -> None:
