@@ -256,5 +256,9 @@ class EngineError(OrchError):
     """A serving engine is missing, did not start, or failed (ORCH-E)."""
 
 
+class LostReplyError(EngineError):
+    """A replica of an engine stopped amid a reply, and another one serves: the whole call may be made again there."""
+
+
 class UsageError(OrchError):
     """The command line or a configuration file is wrong (ORCH-U); exit code 2."""

@@ -12,6 +12,7 @@ from math import inf
 from time import monotonic, time
 from typing import Any, Final
 
+from orchestrator.errors import LostReplyError
 from orchestrator.leaving import passes_through
 from orchestrator.runtime import failures
 from orchestrator.runtime.execution import calls, control
@@ -31,6 +32,8 @@ from orchestrator.runtime.program.program import Op
 from orchestrator.runtime.program.specs import HINTS, NO_POLICY, Structure, ToolCall
 from orchestrator.runtime.tools.raised import raised
 
+MOST_LOST: Final = 3
+"""Replicas that may stop amid one call's reply before that counts as its failure: it may be what kills them."""
 _HERE: Final = frozenset({"async", "thread", "inline"})
 """Where tools run in this process."""
 
@@ -175,7 +178,8 @@ class _Performance:
     """The attempts at one op."""
 
     __slots__ = (
-        "_began_s", "_current", "_execution", "_flow", "_forgiven", "_frame", "_ledger", "_number", "_once", "_op"
+        "_began_s", "_current", "_execution", "_flow", "_forgiven", "_frame", "_ledger", "_lost",
+        "_number", "_once", "_op",
     )  # fmt: skip
 
     def __init__(self, flow: Dataflow, frame: Frame, op: Op, once: OnceOp | None = None) -> None:
@@ -189,7 +193,9 @@ class _Performance:
         self._number = 0
         """It is the number of the latest attempt."""
         self._forgiven = 0
-        """Attempts that do not count any more, because the run was resumed since."""
+        """Attempts that do not count any more, because the run was resumed since, or because of :attr:`_lost`."""
+        self._lost = 0
+        """Replicas that stopped amid the reply while others served, which is no fault of the call's."""
         self._began_s = 0.0 if limits is None else monotonic()
         self._current: Attempt | None = None
         if state is not None:
@@ -255,6 +261,9 @@ class _Performance:
     async def _after(self, error: BaseException) -> Outcome | float:
         """The seconds to wait before the next attempt, or the outcome after all; raises what the op failed with."""
         op, path = self._op, self._frame.path
+        if isinstance(error, LostReplyError) and op.policy.on is None and self._lost < MOST_LOST:
+            self._lost += 1
+            self._forgiven += 1
         wait = wait_s(op.policy, self._number - self._forgiven, error, self._execution.rng)
         if wait is not None and wait >= self._left_s():  # there is no time for another attempt
             wait = None

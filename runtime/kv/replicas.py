@@ -6,7 +6,8 @@ is itself an :class:`~orchestrator.runtime.engines.base.Engine`; what identifies
 
 A call that a replica did not answer, because it stopped, cannot be reached, keeps silent or refuses, is sent to another
 one, as long as nothing of the reply has been passed on; what one that kept silent may have used is billed. Later
-failures are the caller's to retry, and the retry is routed elsewhere. A replica that has stopped is left alone for a
+failures are the caller's to retry, and the retry is routed elsewhere: ``LostReplyError`` where a replica stopped, which
+is no fault of the call's. A replica that has stopped is left alone for a
 while; so is one that fails calls in a row, which after a single one may be well.
 
 A program keeps its slot while its tools run if the pause is expected (median forecast) to take at most ``patience``
@@ -30,7 +31,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from orchestrator.errors import EngineError, RunError
+from orchestrator.errors import EngineError, LostReplyError, RunError
 from orchestrator.runtime.engines.base import (
     Chunk,
     Engine,
@@ -155,6 +156,8 @@ class ReplicaSet:
                 except EngineError as error:
                     tried.add(index)
                     if not self._may_go_elsewhere(index, error, work.call, tried):
+                        if error.code in DEAD and self.router.can_place(tried):
+                            raise LostReplyError.collect(error.diagnostics) from error
                         raise
                     if error.code in SILENT:
                         lost()

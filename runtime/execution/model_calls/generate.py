@@ -15,7 +15,7 @@ from time import time
 from typing import Any, NamedTuple
 
 from orchestrator.dsl.models.messages import Message
-from orchestrator.errors import EngineError, RunError
+from orchestrator.errors import EngineError, LostReplyError, RunError
 from orchestrator.runtime.engines.base import Engine, GenerateRequest, Usage, noting, when_sent
 from orchestrator.runtime.engines.token_count import (
     TokenCounter,
@@ -67,8 +67,10 @@ async def generate(execution: Execution, frame: Frame, op: Op, *, attempt: Attem
             return await _generated(execution, frame, op, asked, to, attempt=attempt, ledger=ledger)
         except EngineError as error:
             tried.add(key)
-            if to.received.has_begun or not execution.spread.may_move(spec, key, error, tried):
+            if not execution.spread.may_move(spec, key, error, tried):
                 raise
+            if to.received.has_begun:
+                raise LostReplyError.collect(error.diagnostics) from error
             attempt.wait()
 
 

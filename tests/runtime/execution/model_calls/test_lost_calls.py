@@ -10,7 +10,8 @@ from orchestrator.runtime.engines import errors
 from orchestrator.runtime.engines.base import Engine, Sampling, Usage
 from orchestrator.runtime.execution.execution import Execution
 from orchestrator.runtime.execution.lifecycle import result_of
-from orchestrator.runtime.journal.events import Reserved, Spent
+from orchestrator.runtime.execution.perform import MOST_LOST
+from orchestrator.runtime.journal.events import OpFailed, Reserved, Spent
 from orchestrator.runtime.journal.memory import MemoryJournal
 from orchestrator.runtime.journal.replay import replay
 from orchestrator.runtime.kv.replicas import ReplicaSet
@@ -79,6 +80,34 @@ async def test_a_replica_that_refused_is_not_billed() -> None:
     run = call(ReplicaSet("main", [Flaky(errors.overloaded("x", "busy")), Flaky()]), Limits(tokens=70))
     assert (await result_of(run, (PROMPT,))).usage.output_tokens == 40
     assert not spent(run)
+
+
+def dead() -> EngineError:
+    return errors.engine_died("flaky", "killed", None)
+
+
+async def test_a_reply_that_a_replica_took_with_it_is_made_again_by_another() -> None:
+    run = call(ReplicaSet("main", [Flaky(dead(), after=2), Flaky()]))
+    result = await result_of(run, (PROMPT,))
+    assert result.value.startswith("one two three")
+    assert [event.code for event in run.events if isinstance(event, OpFailed)] == ["ORCH-E013"]
+    assert len(spent(run)) == 1, "what the first one has written is paid for"
+
+
+async def test_a_call_that_takes_one_replica_after_the_other_with_it_fails() -> None:
+    replicas = [Flaky(dead(), after=1) for _ in range(MOST_LOST + 3)]
+    run = call(ReplicaSet("main", replicas))
+    with pytest.raises(RunError, match="ORCH-E013"):
+        await result_of(run, (PROMPT,))
+    assert sum(len(each.requests) for each in replicas) == MOST_LOST + 1
+
+
+async def test_a_reply_that_the_only_replica_took_with_it_is_lost() -> None:
+    only = Flaky(dead(), after=1)
+    run = call(ReplicaSet("main", [only]))
+    with pytest.raises(RunError, match="ORCH-E013"):
+        await result_of(run, (PROMPT,))
+    assert len(only.requests) == 1
 
 
 async def test_a_reply_that_broke_off_may_have_been_written_to_its_end() -> None:
