@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.errors import Diagnostic, PlanError
 from orchestrator.planner.cluster import Cluster, EngineSpec
@@ -17,8 +18,12 @@ from orchestrator.planner.labels import describe, kind_of
 from orchestrator.planner.meaning import PARTS, meanings, nodes_in
 from orchestrator.planner.placer import serves
 from orchestrator.planner.plan import OpPlan, Plan
+from orchestrator.planner.serving import split_of
 from orchestrator.planner.siting import as_sited
-from orchestrator.redaction import HIDDEN
+from orchestrator.redaction import HIDDEN, redacted
+
+CHOSEN: Final = frozenset({"max_num_seqs", "replicas", "tensor_parallel_size"})
+"""Options that a plan sets."""
 
 NAMED = 5
 """Ops that a sentence names."""
@@ -182,18 +187,29 @@ def _needed(plan: Plan) -> dict[str, int]:
         if engine.kind != "vllm" or engine.device is None or engine.name not in used | sites.keys():
             continue
         device, site = plan.cluster.device(engine.device), sites.get(engine.name)
-        split = engine.option("tensor_parallel_size")
-        one = split if isinstance(split, int) and split > 0 else 1
-        count = one if site is None else site.tensor_parallel * site.pipeline_parallel * site.replicas
-        if device.kind == "gpu":
-            needed[device.type] = needed.get(device.type, 0) + count
-    return needed
+        one = split_of(engine).devices if site is None else site.tensor_parallel * site.pipeline_parallel
+        copies = engine.option("replicas") if site is None else site.replicas
+        count = one * (copies if isinstance(copies, int) and copies > 0 else 1)
+        if device.kind == "gpu":  # engines that share a device take parts of its memory
+            needed[device.name] = max(needed.get(device.name, 0), count)
+    by_type: dict[str, int] = {}
+    for name, count in needed.items():
+        kind = plan.cluster.device(name).type
+        by_type[kind] = by_type.get(kind, 0) + count
+    return by_type
 
 
 def _with_credentials(engine: EngineSpec, known: EngineSpec | None) -> EngineSpec:
+    """The engine with what is hidden in the plan's file, as the cluster file has it: for an engine of the same kind and
+    model, all of whose addresses and other options for a service are the same, so that no file of a stranger's gets a
+    credential sent to where it likes."""
     if known is None or (known.kind, known.model) != (engine.kind, engine.model):
         return engine
     own = {name: value for name, value in known.options.items() if HIDDEN in "".join(_texts(engine.options.get(name)))}
+    shown = redacted(known.options)
+    told = (engine.options.keys() | known.options.keys()) - CHOSEN
+    if any(engine.options.get(name) not in (shown.get(name), HIDDEN) for name in told):
+        return engine
     return engine.model_copy(update={"options": {**engine.options, **own}})
 
 

@@ -51,6 +51,8 @@ from orchestrator.whole_file import write_whole
 VARIABLE: Final = "ORCH_CALIBRATION"
 OFF: Final = "off"
 PRIOR_RUNS: Final = 4
+MOST_LOG: Final = math.log(1e6)
+"""A call that takes a millionth or a million times what was predicted was not the call that was priced."""
 PRIOR_SD: Final = 0.3
 """Of the log of measured / predicted from call to call on one machine, before any was seen: calls of other shapes than
 those that were measured are off by a third."""
@@ -155,7 +157,7 @@ def corrections(observations: Iterable[Observation]) -> Corrections:
         if each.made_by != __version__:
             continue
         runs = ratios.setdefault((each.device, each.engine), {})
-        runs.setdefault(each.run, []).append(math.log(each.measured_s / each.predicted_s))
+        runs.setdefault(each.run, []).append(math.log(each.measured_s) - math.log(each.predicted_s))
     return {hardware: _correction(list(runs.values())) for hardware, runs in ratios.items()}
 
 
@@ -223,8 +225,9 @@ def _correction(runs: Sequence[Sequence[float]]) -> Correction:
     count = len(runs)
     calls = sum(map(len, runs))
     origin = f"from {count} run{'s' * (count != 1)} here ({calls} call{'s' * (calls != 1)})"
+    typical = min(max(typical, -MOST_LOG), MOST_LOG)
     log_factor = count / (count + PRIOR_RUNS) * typical
-    squares = sum(fmean((each - typical) ** 2 for each in logs) for logs in runs)
+    squares = sum(fmean(min((each - typical) ** 2, MOST_LOG**2) for each in logs) for logs in runs)
     variance = (PRIOR_RUNS * PRIOR_SD**2 + squares) / (PRIOR_RUNS + count)
     sd = math.sqrt(variance + variance / count + (typical - log_factor) ** 2)
     return Correction(math.exp(log_factor), origin, Interval.around(1.0, math.exp(Z_LEVEL * sd)))

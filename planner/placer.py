@@ -80,8 +80,7 @@ class Placer:
 
     def model_call(self, node: Node, model: str) -> Placement | None:
         """The engine for ``model``; ``None`` (and a diagnostic, once for each model) when there is none."""
-        if node.id in self._engine_of:
-            serving = self.servings[self._engine_of[node.id]]
+        if (serving := self.servings.get(self._engine_of.get(node.id, ""))) is not None:
             return Placement(f"engine:{serving.engine.name}", serving.engine.device, serving)
         if model not in self._by_model:
             self._by_model[model] = self._choose(node, model)

@@ -158,7 +158,7 @@ class Planning:
 
         placed, tried = self._placed(asked)
         if placed is not None:
-            lost = alternatives(placed.problem, placed.solution, KEPT)
+            lost = alternatives(placed.problem, placed.solution, KEPT) if asked.told else ()
             labelled = [(f"with {', '.join(each.instead)}", each.solution) for each in lost]
             rest = [self._solved(label, solution, placed.siting, asked) for label, solution in labelled]
             return _settled(placed.plan, proof(placed.solution), rest, asked)

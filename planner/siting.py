@@ -81,13 +81,14 @@ def unsited(cluster: Cluster) -> tuple[EngineSpec, ...]:
 
 
 def hosts(cluster: Cluster) -> tuple[Device, ...]:
-    """The devices that unsited engines may be put on: GPUs, and CPUs that have a price or no GPU beside them.
+    """The devices that unsited engines may be put on: GPUs, and CPUs whose price and power are known, or that have no
+    GPU beside them.
 
-    A CPU without a price would be the cheapest device there is, or make every cost unknown.
+    A CPU without would be the cheapest device there is, or make every cost or energy unknown.
     """
     gpus = tuple(device for device in cluster.devices if device.kind == "gpu")
     cpus = (device for device in cluster.devices if device.kind == "cpu")
-    return (*gpus, *(device for device in cpus if not gpus or device.usd_per_hour is not None))
+    return (*gpus, *(device for device in cpus if not gpus or None not in (device.usd_per_hour, device.power_w)))
 
 
 def anywhere(cluster: Cluster) -> Cluster:

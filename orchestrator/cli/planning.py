@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -155,8 +156,8 @@ class Choice:
         given: dict[str, object] = {
             "--plan": self.file,
             "--objective": want.objective,
-            "--rate": None if want.rate_per_s is None else f"{want.rate_per_s:g}/s",
-            "--sla": None if want.sla_s is None else f"{want.sla_s:g}s",
+            "--rate": None if want.rate_per_s is None else f"{Decimal(repr(want.rate_per_s)):f}/s",
+            "--sla": None if want.sla_s is None else f"{Decimal(repr(want.sla_s)):f}s",
         }
         flags = {"--strict": self.strict, "--no-calibration": not want.calibrated}
         words = [word for name, value in given.items() if value is not None for word in (name, str(value))]

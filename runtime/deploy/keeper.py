@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, described
 from orchestrator.planner.cluster import EngineSpec
 from orchestrator.redaction import WITH_CREDENTIALS
 from orchestrator.runtime.deploy import nodes, replica
@@ -34,6 +34,8 @@ POLL_S: Final = 20.0
 """``members`` answers after this also where nothing has changed."""
 AGAIN_S: Final = (1.0, 30.0)
 """The first and the longest pause before what could not be started again is tried once more; it doubles."""
+LEAVING: Final = "leaving"
+"""Name of the tasks that drain and stop replicas."""
 _RECORD: Final = b"layout"
 _log = logging.getLogger(__name__)
 
@@ -98,19 +100,20 @@ class Keeper:
             started = await self._start(_missing(layout, self._replicas), room, room_s)
             self._take(started)
             self._record(layout)
-            self._layout, self._trouble = layout, ""
+            self._layout, self._trouble, self._is_down = layout, "", False
             left = self._announced(_surplus(layout, self._replicas), drain_s)
         await asyncio.shield(left)
         return await self.status()
 
     async def down(self, drain_s: float) -> None:
-        """Drain and stop everything, and forget what was wanted."""
+        """Drain and stop everything, what is draining already included, and forget what was wanted."""
         await self._recovered()
         async with self._changing:
             self._layout, self._is_down = None, True
             _store().put(self._namespace, None)
             left = self._announced([each for each in self._replicas if not each.is_leaving], drain_s)
-        await asyncio.shield(left)
+            draining = [each for each in self._tasks if each.get_name() == LEAVING]
+        await asyncio.shield(asyncio.gather(left, *draining, return_exceptions=True))
 
     async def status(self) -> Status:
         """What runs now."""
@@ -164,7 +167,8 @@ class Keeper:
         for each in leaving:
             each.is_leaving = True
         self._version = uuid4().hex
-        tasks = [self._spawn(self._notify()), *(self._spawn(self._leave(each, drain_s)) for each in leaving)]
+        tasks = [self._spawn(self._notify())]
+        tasks += [self._spawn(self._leave(each, drain_s), LEAVING) for each in leaving]
         return asyncio.gather(*tasks)
 
     async def _notify(self) -> None:
@@ -200,7 +204,10 @@ class Keeper:
             await self._lost.wait()
             self._lost.clear()
             async with self._changing:
-                self._trouble = await self._mended()
+                try:
+                    self._trouble = await self._mended()
+                except Exception as error:  # noqa: BLE001 - whatever Ray raises, what is missing is tried again
+                    self._trouble = described(error)
             if self._trouble:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, AGAIN_S[1])
@@ -266,8 +273,8 @@ class Keeper:
     def _record(self, layout: Layout) -> None:
         _store().put(self._namespace, layout.model_dump_json(context=WITH_CREDENTIALS))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -29,7 +29,7 @@ from orchestrator.runtime.execution.taking_over import TakingOver
 from orchestrator.runtime.journal.events import Decided, OpDone, OpFailed, OpStarted, occurrence
 from orchestrator.runtime.journal.replay import Ran, State
 from orchestrator.runtime.program.program import Op
-from orchestrator.runtime.program.specs import HINTS, NO_POLICY, Structure, ToolCall
+from orchestrator.runtime.program.specs import HINTS, NO_POLICY, Generate, Structure, ToolCall
 from orchestrator.runtime.tools.raised import raised
 
 MOST_LOST: Final = 3
@@ -261,7 +261,8 @@ class _Performance:
     async def _after(self, error: BaseException) -> Outcome | float:
         """The seconds to wait before the next attempt, or the outcome after all; raises what the op failed with."""
         op, path = self._op, self._frame.path
-        if isinstance(error, LostReplyError) and op.policy.on is None and self._lost < MOST_LOST:
+        is_lost = isinstance(error, LostReplyError) and isinstance(op.spec, Generate)
+        if is_lost and op.policy.on is None and self._lost < MOST_LOST:
             self._lost += 1
             self._forgiven += 1
         wait = wait_s(op.policy, self._number - self._forgiven, error, self._execution.rng)

@@ -206,6 +206,14 @@ def test_most_later_calls_lie_within_what_was_learned(ratio: float, runs: int) -
         assert median(width) < 3
 
 
+@pytest.mark.parametrize(("predicted_s", "measured_s"), [(1e-200, 1e200), (1e200, 1e-200)])
+def test_an_absurd_line_moves_plans_by_a_bounded_factor(predicted_s: float, measured_s: float) -> None:
+    lines = [seen(run=str(n), predicted_s=predicted_s, measured_s=measured_s) for n in range(50)]
+    found = corrections([*lines, seen(run="sane")])["round", "vllm"]
+    assert 1e-6 <= found.factor <= 1e6
+    assert found.spread is not None
+
+
 def test_few_calls_say_little_of_how_far_others_are_off() -> None:
     def width(runs: int) -> float:
         found = corrections([seen(run=str(n), ratio=2.0) for n in range(runs)])["round", "vllm"].spread

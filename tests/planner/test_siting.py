@@ -215,12 +215,13 @@ def test_without_a_gpu_a_model_that_fits_the_cpu_goes_there(tmp_path: Path) -> N
     assert caught.value.code == "ORCH-P011"
 
 
-def test_a_cpu_without_a_price_is_offered_no_engine_where_there_are_gpus(tmp_path: Path) -> None:
+def test_a_cpu_without_a_price_or_its_power_is_offered_no_engine_where_there_are_gpus(tmp_path: Path) -> None:
     priced = cluster(tmp_path)
-    assert [each.name for each in hosts(priced)] == ["h100", "l40s", "cpu"]
-    cpu = priced.device("cpu").model_copy(update={"usd_per_hour": None})
     rest = tuple(each for each in priced.devices if each.name != "cpu")
-    assert [each.name for each in hosts(priced.model_copy(update={"devices": (cpu, *rest)}))] == ["h100", "l40s"]
+    for known, offered in (({"power_w": 200.0}, True), ({"usd_per_hour": None, "power_w": 200.0}, False), ({}, False)):
+        cpu = priced.device("cpu").model_copy(update=known)
+        names = [each.name for each in hosts(priced.model_copy(update={"devices": (cpu, *rest)}))]
+        assert names == ["h100", "l40s", *(["cpu"] if offered else [])]
 
 
 def test_the_program_of_a_workflow(tmp_path: Path) -> None:
