@@ -29,8 +29,9 @@ def vllm_files(layout: Layout) -> dict[str, str]:
     """For each engine a file for ``vllm serve --config``, ``serve.sh`` that starts them all, and ``engines.toml``."""
     files = _configs(layout)
     lines = ["#!/bin/sh", "# Starts every replica of the plan on this machine; stop them with Ctrl-C.", "set -eu", ""]
-    lines += ['cd "$(dirname "$0")"', ""]
-    lines += [f"{command} &" for command in commands(layout)]
+    # What runs in the background of a script does not hear Ctrl-C itself.
+    lines += ['cd "$(dirname "$0")"', 'pids=""', "trap 'kill $pids' INT TERM", ""]
+    lines += [f'{command} & pids="$pids $!"' for command in commands(layout)]
     return files | {"serve.sh": "\n".join([*lines, "wait", ""]), "engines.toml": _engines(layout)}
 
 

@@ -20,6 +20,10 @@ large
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
+
+MOST_OWED: Final = 100.0
+"""Calls that an engine may be owed: what a long run has taken without a choice is not made up for by thousands."""
 
 
 class Deficits:
@@ -43,5 +47,5 @@ class Deficits:
         total = sum(self._shares[name] for name in self._shares if name in offered)
         for name in self._shares:
             if name in offered:
-                self._owed[name] += self._shares[name] / total
-        self._owed[engine] -= 1.0
+                self._owed[name] = min(self._owed[name] + self._shares[name] / total, MOST_OWED)
+        self._owed[engine] = max(self._owed[engine] - 1.0, -MOST_OWED)

@@ -59,3 +59,10 @@ def test_an_engine_that_is_down_leaves_its_share_to_the_others_and_is_owed_nothi
 def test_nobody_takes_a_call_that_nobody_is_offered() -> None:
     with pytest.raises(ValueError, match="empty"):
         Deficits([("a", 1.0)]).next(())
+
+
+def test_what_a_long_run_took_without_a_choice_is_not_made_up_for_by_thousands() -> None:
+    deficits, both = Deficits([("fast", 0.9), ("slow", 0.1)]), ["fast", "slow"]
+    for _ in range(30_000):
+        deficits.took("fast", both)
+    assert calls(deficits, 500, both).count("fast") > 250
