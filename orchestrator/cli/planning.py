@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.target import Target
@@ -139,7 +139,11 @@ class Choice:
         if self.file is None:
             if self.strict:
                 raise UsageError("ORCH-U002", "--strict is about a plan, and none is given", fix="add --plan FILE")
-            asked, problems = self.want.asked(engines.cluster(target))
+            cluster = engines.cluster(target)
+            try:
+                asked, problems = self.want.asked(cluster)
+            except PlanError as unreadable:  # what earlier runs taught: a run does without
+                asked, problems = replace(self.want, calibrated=False).asked(cluster)[0], [str(unreadable)]
             for each in problems:
                 say(f"warning: {each}", colour="yellow")
             return compile_as(workflow, asked)

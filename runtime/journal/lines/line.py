@@ -16,10 +16,13 @@ from pydantic_core import to_json
 from orchestrator.runtime.engines.base import Usage
 from orchestrator.runtime.journal.lines.stored import loads
 
-VERSION: Final = 5
+VERSION: Final = 6
 Data = list[Any]
 """A line as JSON gives it."""
-UPGRADES: Final[dict[int, Callable[[Data], Data]]] = {4: lambda data: data}
+UPGRADES: Final[dict[int, Callable[[Data], Data]]] = {
+    4: lambda data: data,
+    5: lambda data: data,  # a result says which of several engines has given it
+}
 """It has, by version, what makes a line of the next version of one."""
 
 _WITH_SECONDS: Final = 3

@@ -55,7 +55,7 @@ def test_a_line_has_another_form_only_in_another_version() -> None:
 def test_the_lines_of_a_version_say_what_they_said(version: int) -> None:
     texts = lines_of(version)
     assert {json.loads(text.partition("\t")[0])[0] for text in texts} | {"wrote"} == set(READERS)
-    for (flow, event), text in zip(EVENTS, texts, strict=True):
+    for (flow, event), text in zip(EVENTS[: len(texts)], texts, strict=True):  # later versions have more at the end
         codec = Codec(program_of(flow))
         head, tab, state = text.partition("\t")
         kind, at, _, *rest = upgraded(loads(head), version)

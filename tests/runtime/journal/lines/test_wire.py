@@ -117,7 +117,6 @@ EVENTS: list[tuple[Any, Event]] = [
     (wf, OpDone("each[2]/", "move_2", (POINT,), 5.0, inputs="abc", took_s=0.25)),
     (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, 2, 1), 0.5, ("stop", "length"), "abc")),
     (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, None, 1, estimated=True), None, ("stop",))),
-    (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, 2, 1), 0.5, ("stop",), "abc", engine="large \udce9")),
     (wf, TimerSet("turns[0]/", "move_1", 17.5, 5.0)),
     (wf, Asked("turns[0]/", "move_1", "Where\nto?", {"type": "string"}, ("a", "b"), 17.5, 5.0, "1f")),
     (wf, Asked("", "drafts", "Which?", {"$defs": {"A": {}}}, None, None, 5.0, "1f")),
@@ -132,6 +131,7 @@ EVENTS: list[tuple[Any, Event]] = [
     (wf, RunDone([POINT], 6.0)),
     (wf, RunFailed("ORCH-R001", "failed", "t", SourceLoc("a.py", 3, "f"), 7.0)),
     (wf, RunFailed("ORCH-R010", "budget", None, None, 7.0)),
+    (wf, OpDone("", "drafts", ([POINT],), 5.0, Usage(3, 2, 1), 0.5, ("stop",), "abc", engine="large \udce9")),
 ]
 
 
