@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, Self
 
 from orchestrator.errors import RunError
@@ -22,6 +23,13 @@ DRAIN_S: Final = 600.0
 MOST_CALLS: Final = 10_000
 RETRIES: Final = 3
 """What a keeper was told is told again to the one that Ray starts in its place: all of it may be done twice."""
+
+
+HEAD: Final = "node:__internal_head__"
+"""The resource of the node that no deployment outlives: its keeper lives there."""
+BACK_S: Final = 60.0
+"""Ray has so long to start a keeper again whose node has died, with what notices that its node has."""
+AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class Deployment:
             namespace=PREFIX + name,
             lifetime="detached",
             num_cpus=0,
+            resources={HEAD: 0.001},
             max_restarts=-1,
             max_task_retries=RETRIES,
             max_concurrency=MOST_CALLS,
@@ -64,13 +73,13 @@ class Deployment:
         Calls get ``drain_s`` to end before their replica is stopped, and a replica ``room_s`` to find a place.
         Cancelling it takes back what was begun. A deployment that was never made is not left behind.
         """
-        reference = self.keeper.apply.remote(layout, drain_s, room_s)
+        begun: list[Any] = []
         try:
-            applied: Status = await self._result(reference)
+            applied: Status = await self._told("apply", layout, drain_s, room_s, begun=begun)
         except asyncio.CancelledError:
             import ray
 
-            ray.cancel(reference)
+            ray.cancel(begun[-1])
             await asyncio.shield(self._end_if_empty())
             raise
         except RunError:
@@ -82,17 +91,17 @@ class Deployment:
         """Drain and stop all of it, and end the keeper."""
         import ray
 
-        await self._result(self.keeper.down.remote(drain_s))
+        await self._told("down", drain_s)
         ray.kill(self.keeper)
 
     async def status(self) -> Status:
         """What runs now."""
-        found: Status = await self._result(self.keeper.status.remote())
+        found: Status = await self._told("status")
         return found
 
     async def members(self, seen: str | None) -> Membership:
         """The replicas in service, when they are others than at ``seen``."""
-        found: Membership = await self._result(self.keeper.members.remote(seen))
+        found: Membership = await self._told("members", seen)
         return found
 
     async def _end_if_empty(self) -> None:
@@ -102,16 +111,29 @@ class Deployment:
         if status.layout is None and not status.members:
             ray.kill(self.keeper)
 
-    async def _result(self, reference: Any) -> Any:
+    async def _told(self, method: str, *args: Any, begun: list[Any] | None = None) -> Any:
+        """What the keeper answers; one that Ray is starting again, as its node has died, is waited for.
+
+        ``begun`` gets the reference of each call.
+        """
         import ray
 
-        try:
-            return await reference
-        except ray.exceptions.RayError as error:
-            coded = coded_in(error)
-            if coded is not None:
-                raise coded from error
-            raise errors.keeper_lost(self.name, last_line(error)) from error
+        patient_until = monotonic() + BACK_S
+        while True:
+            reference = getattr(self.keeper, method).remote(*args)
+            if begun is not None:
+                begun.append(reference)
+            try:
+                return await reference
+            except ray.exceptions.ActorUnavailableError as error:
+                if monotonic() > patient_until:
+                    raise errors.keeper_lost(self.name, last_line(error)) from error
+                await asyncio.sleep(AGAIN_S)
+            except ray.exceptions.RayError as error:
+                coded = coded_in(error)
+                if coded is not None:
+                    raise coded from error
+                raise errors.keeper_lost(self.name, last_line(error)) from error
 
 
 def names() -> list[str]:
