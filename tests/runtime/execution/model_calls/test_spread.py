@@ -156,14 +156,15 @@ async def test_an_engine_that_is_down_leaves_its_calls_to_the_others_and_no_run_
     assert large.calls + large.starts <= 2  # it was not tried again and again
 
 
-async def test_a_reply_that_has_begun_goes_nowhere_else() -> None:
+async def test_a_reply_that_an_engine_took_with_it_is_made_again_by_another() -> None:
     compiled = shared(single)
     large, small = Asked("large"), Asked("small")
     large.error, large.says_first = GONE, True
     async with Runner({"large": large, "small": small}) as runtime:
-        with pytest.raises(RunError, match="stopped"):
-            await runtime.run(compiled, {"question": "?"})
-    assert small.calls == 0
+        done = await runtime.run(compiled, {"question": "?"})
+    assert done.value == "small"
+    assert small.calls == 1
+    assert [op.attempts for op in done.ops if op.usage is not None] == [2]
 
 
 async def test_an_error_of_the_call_itself_is_no_reason_to_try_another_engine() -> None:
